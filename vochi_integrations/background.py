@@ -1,0 +1,94 @@
+"""Background work: one shape, a coroutine for ever, and one owner that dies with it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+Item = TypeVar("Item")
+log = structlog.get_logger()
+
+
+class Background:
+    """Runs coroutines that are to run for ever; `failed` resolves with the error of the first that ends."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def start(self, loops: Mapping[str, Coroutine[Any, Any, Any]]) -> None:
+        for name, coroutine in loops.items():
+            task = asyncio.create_task(coroutine, name=name)
+            task.add_done_callback(self._on_end)
+            self._tasks.append(task)
+
+    def _on_end(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled() or self.failed.done():
+            return
+        error = task.exception() or RuntimeError("ended by itself")
+        log.critical("background task died", task=task.get_name(), exc_info=error)
+        self.failed.set_result(error)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def background(loops: Mapping[str, Coroutine[Any, Any, Any]]) -> AsyncIterator[Background]:
+    """Run `loops` inside the block."""
+    owner = Background()
+    owner.start(loops)
+    try:
+        yield owner
+    finally:
+        await owner.stop()
+
+
+class Batcher(Generic[Item]):
+    """Group commit: while one batch is on its way, the next collects; no timer, no added wait.
+
+    `flush` gets up to `limit` items in their order and must not raise.
+    """
+
+    def __init__(self, flush: Callable[[list[Item]], Awaitable[None]], limit: int) -> None:
+        self._flush = flush
+        self._limit = limit
+        self._items: deque[Item] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: Item) -> None:
+        self._items.append(item)
+        self._idle.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Flush batches, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._items:
+                batch = [self._items.popleft() for _ in range(min(self._limit, len(self._items)))]
+                await self._flush(batch)
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until everything added so far is flushed."""
+        await self._idle.wait()
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, at most so long, and clear it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    event.clear()

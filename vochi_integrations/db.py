@@ -1,0 +1,166 @@
+"""PostgreSQL: the pool, the jsonb codec, queries by name, migrations."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+from asyncpg.pool import PoolConnectionProxy
+
+from vochi_integrations.errors import StartupError
+from vochi_integrations.paths import folder
+from vochi_integrations.settings import mask_dsn
+
+APPLICATION_NAME = "vochi-integrations"
+MIGRATION_LOCK = 0x766F636869
+POOL_SIZE = 10
+COMMAND_TIMEOUT = 30.0
+CONNECT_TIMEOUT = 10.0
+NAMED_QUERY = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+
+Connection = asyncpg.Connection | PoolConnectionProxy
+Row = asyncpg.Record
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+@cache
+def queries() -> Mapping[str, str]:
+    """Return every query of `sql/queries/*.sql` by its name; each begins with a line `-- name --`."""
+    found: dict[str, str] = {}
+    for file in sorted((folder("sql") / "queries").glob("*.sql")):
+        _, *parts = NAMED_QUERY.split(file.read_text(encoding="utf-8"))
+        found.update(zip(parts[::2], (text.strip() for text in parts[1::2]), strict=True))
+    return found
+
+
+class Database:
+    """Runs queries by name on a pool; counts them for `/stats`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+        self.queries = 0
+
+    async def fetch(self, name: str, *args: Any, timeout: float | None = None) -> list[Row]:  # noqa: ASYNC109
+        self.queries += 1
+        return await self.pool.fetch(queries()[name], *args, timeout=timeout)
+
+    async def execute(self, name: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109
+        self.queries += 1
+        return await self.pool.execute(queries()[name], *args, timeout=timeout)
+
+
+class HeldConnection:
+    """Runs queries on one connection that is kept: half the price of taking one from the pool each time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: PoolConnectionProxy | None = None
+
+    async def fetch(self, name: str, *args: Any, timeout: float) -> list[Row]:  # noqa: ASYNC109
+        connection = await self._acquire(timeout)
+        self._database.queries += 1
+        return await connection.fetch(queries()[name], *args, timeout=timeout)
+
+    async def execute(self, name: str, *args: Any, timeout: float) -> str:  # noqa: ASYNC109
+        connection = await self._acquire(timeout)
+        self._database.queries += 1
+        return await connection.execute(queries()[name], *args, timeout=timeout)
+
+    async def _acquire(self, timeout: float) -> PoolConnectionProxy:  # noqa: ASYNC109
+        if self._connection is not None and self._connection.is_closed():
+            held, self._connection = self._connection, None
+            await self._database.pool.release(held)
+        if self._connection is None:
+            self._connection = await self._database.pool.acquire(timeout=timeout)
+        return self._connection
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Database]:
+    """Open the pool. Raises StartupError, with the DSN's password masked, when the server cannot be reached."""
+    try:
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=POOL_SIZE,
+            init=prepare,
+            reset=_keep_session,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings={"application_name": APPLICATION_NAME, "timezone": "UTC"},
+        )
+    except (*UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
+        raise unreachable(dsn, error) from None
+    try:
+        yield Database(pool)
+    finally:
+        pool.terminate()
+
+
+def unreachable(dsn: str, error: Exception) -> StartupError:
+    """Return the one line an operator needs: which server, and what it said."""
+    return StartupError(f"cannot connect to PostgreSQL at {mask_dsn(dsn)}: {error or type(error).__name__}")
+
+
+async def _keep_session(_: Connection) -> None:
+    """Skip asyncpg's RESET ALL: no session here sets anything, and it costs half of a pooled query."""
+
+
+async def prepare(connection: Connection) -> None:
+    """Read jsonb as Python values and write it from them, or from bytes that are JSON already."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=_write_jsonb, decoder=_read_jsonb
+    )
+
+
+def _write_jsonb(value: object) -> bytes:
+    return b"\x01" + (value if isinstance(value, bytes) else orjson.dumps(value))
+
+
+def _read_jsonb(data: bytes) -> object:
+    return orjson.loads(data[1:])
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Apply the migrations this database has not seen and return their names; safe to run at once from anywhere."""
+    try:
+        connection = await asyncpg.connect(
+            dsn, timeout=CONNECT_TIMEOUT, server_settings={"application_name": APPLICATION_NAME}
+        )
+    except (*UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
+        raise unreachable(dsn, error) from None
+    try:
+        return await _apply(connection)
+    except asyncpg.PostgresError as error:
+        raise StartupError(f"cannot migrate the database at {mask_dsn(dsn)}: {error}") from error
+    finally:
+        connection.terminate()
+
+
+async def _apply(connection: asyncpg.Connection) -> list[str]:
+    await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+    await connection.execute(queries()["create_migrations"])
+    seen = {row["name"] for row in await connection.fetch(queries()["applied_migrations"])}
+    files = [file for file in _migrations() if file.stem not in seen]
+    for file in files:
+        async with connection.transaction():
+            await connection.execute(file.read_text(encoding="utf-8"))
+            await connection.execute(queries()["record_migration"], file.stem)
+    return [file.stem for file in files]
+
+
+def _migrations() -> list[Path]:
+    return sorted((folder("sql") / "migrations").glob("*.sql"))

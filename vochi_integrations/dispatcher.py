@@ -1,0 +1,147 @@
+"""The dispatcher: owns the lanes and their tasks, takes up what waits in the table."""
+
+import asyncio
+import time
+from collections.abc import Collection, Coroutine, Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from vochi_integrations.background import wait_for
+from vochi_integrations.db import UNAVAILABLE
+from vochi_integrations.domain import Delivery, Enterprise
+from vochi_integrations.integrations.base import Integration
+from vochi_integrations.lanes import Lane
+from vochi_integrations.outbox import LaneKey, Outbox
+from vochi_integrations.settings import Delivery as DeliverySettings
+from vochi_integrations.snapshot import SnapshotStore
+
+POLL_SECONDS = 1.0
+CLAIMED_AT_ONCE = 500
+
+log = structlog.get_logger()
+
+
+class Dispatcher:
+    """Hands deliveries to lanes; a lane lives while it has work."""
+
+    def __init__(
+        self,
+        settings: DeliverySettings,
+        outbox: Outbox,
+        integrations: Mapping[str, Integration],
+        store: SnapshotStore,
+    ) -> None:
+        self.settings = settings
+        self.outbox = outbox
+        self._integrations = integrations
+        self._store = store
+        self._lanes: dict[LaneKey, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._recovered: set[LaneKey] = set()
+
+    @property
+    def lease(self) -> tuple[str, float]:
+        return self.outbox.owner, self.settings.lease
+
+    @property
+    def running(self) -> int:
+        """How many requests are under way."""
+        return len(self._tasks)
+
+    def enterprise(self, number: str) -> Enterprise | None:
+        return self._store.current.by_number.get(number)
+
+    def admit(self, deliveries: Iterable[Delivery]) -> None:
+        """Before their commit: reserve places for what can begin at once."""
+        for delivery in deliveries:
+            if delivery.status == "pending":
+                self._lane(delivery).admit(delivery)
+
+    def withdraw(self, deliveries: Iterable[Delivery]) -> None:
+        """Nothing of this was committed."""
+        for delivery in deliveries:
+            self._lane(delivery).withdraw(delivery)
+
+    def accept(self, deliveries: Iterable[Delivery]) -> None:
+        """Committed: pop-ups first, then the rest."""
+        work = [delivery for delivery in deliveries if delivery.status in ("pending", "sending")]
+        for delivery in sorted(work, key=lambda item: item.cls == "history"):
+            self._lane(delivery).accept(delivery)
+
+    def _lane(self, delivery: Delivery) -> Lane:
+        key = (delivery.enterprise, delivery.integration)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key, self._integrations[delivery.integration], self)
+        return lane
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_end)
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        """A bug in one delivery must not stop the others: it is logged, and the lease brings the row back."""
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("delivery crashed", exc_info=task.exception())
+
+    def answers_again(self, key: LaneKey) -> None:
+        """A lane's CRM answers after failures: what waits for it goes now."""
+        self._recovered.add(key)
+        self._wake.set()
+
+    def on_change(self, numbers: Collection[str]) -> None:
+        """Configuration has changed: what was parked may go."""
+        changed = set(numbers)
+        self._recovered |= {(number, name) for number in changed for name in self._integrations}
+        self._wake.set()
+
+    async def poll(self) -> None:
+        """Take up due deliveries that nobody holds, for ever: the backstop to every wake-up."""
+        pause = 0.0
+        while True:
+            await wait_for(self._wake, pause)
+            try:
+                pause = await self._take_up()
+            except UNAVAILABLE as error:
+                log.warning("outbox not polled", error=repr(error))
+                pause = POLL_SECONDS
+            self._sweep()
+
+    async def _take_up(self) -> float:
+        while self._recovered:
+            await self.outbox.wake_lane(self._recovered.pop())
+        full = [key for key, lane in self._lanes.items() if lane.is_full]
+        claimed = await self.outbox.claim(full, CLAIMED_AT_ONCE)
+        for delivery in claimed:
+            self._lane(delivery).resume(delivery)
+        if len(claimed) == CLAIMED_AT_ONCE:
+            return 0.0
+        due = await self.outbox.next_due_seconds()
+        return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.02, due))
+
+    def _sweep(self) -> None:
+        for key in [key for key, lane in self._lanes.items() if lane.is_idle]:
+            del self._lanes[key]
+
+    async def keep_leases(self) -> None:
+        """Renew what we hold, and bury what dead daemons may have shown, for ever."""
+        while True:
+            await asyncio.sleep(self.settings.lease / 3)
+            try:
+                await self.outbox.renew()
+                await self.outbox.bury_interrupted()
+            except UNAVAILABLE as error:
+                log.warning("leases not renewed", error=repr(error))
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for running requests, at most so long, then cancel them; their rows stay in the table."""
+        deadline = time.monotonic() + seconds
+        while self._tasks and time.monotonic() < deadline:
+            await asyncio.wait(self._tasks, timeout=deadline - time.monotonic())
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Stand-ins for CRMs, as strict as the real ones."""

@@ -1,0 +1,19 @@
+"""Creating enterprises from the command line."""
+
+import re
+
+from vochi_integrations import db
+from vochi_integrations.errors import SettingsError
+
+NUMBER = re.compile(r"[0-9]{1,10}")
+
+
+async def add_enterprise(
+    dsn: str, *, number: str, name: str | None, token: str | None, secret: str | None, ip: str | None
+) -> str:
+    """Create an enterprise or set the given values of one; return what was done. Raises SettingsError."""
+    if not NUMBER.fullmatch(number):
+        raise SettingsError(f"--number must be 1 to 10 digits, not {number!r}")
+    async with db.connected(dsn) as database:
+        (row,) = await database.fetch("add_enterprise", number, name, token, secret, ip)
+    return f"enterprise {number} {'added' if row['created'] else 'updated'}"

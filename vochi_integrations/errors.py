@@ -1,0 +1,47 @@
+"""What went wrong, told by what to do next."""
+
+
+class VochiError(Exception):
+    """The base of every error this package raises on purpose."""
+
+
+class StartupError(VochiError):
+    """The daemon could not start; the message is one line for the operator (exit code 1)."""
+
+
+class SettingsError(VochiError):
+    """A setting is wrong; the message names the key (exit code 2)."""
+
+
+class BadRequestError(VochiError):
+    """The caller sent something unusable; the message says what to change (HTTP 400)."""
+
+
+class JournalError(VochiError):
+    """An event could not be made durable, so it must not be acknowledged (HTTP 503)."""
+
+
+class DeliveryError(VochiError):
+    """An attempt at a CRM failed. `status` is the HTTP status or None when there was no answer.
+
+    `reason` is one of `domain.Reason`, `answer` what the CRM said (JSON or text, bounded).
+    """
+
+    def __init__(self, reason: str, message: str, *, status: int | None = None, answer: object = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        self.answer = answer
+
+
+class TemporaryDeliveryError(DeliveryError):
+    """Worth another attempt later: no answer, a server error, a rate limit.
+
+    `retry_after` is the pause in seconds the CRM asked for, or None.
+    """
+
+    retry_after: float | None = None
+
+
+class PermanentDeliveryError(DeliveryError):
+    """The same request would fail again: refused by validation or by the key."""

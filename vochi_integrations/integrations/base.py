@@ -1,0 +1,53 @@
+"""What a CRM is to the rest of the daemon: read its config, plan deliveries, send them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from vochi_integrations.domain import Delivery, Effect, Enterprise
+from vochi_integrations.errors import DeliveryError
+
+
+class Answer(Struct, kw_only=True):
+    """What came of one attempt at one delivery; what `integration_logs` keeps of it.
+
+    `response` is the CRM's JSON or text, bounded; `started_at` is UTC epoch seconds.
+    """
+
+    event_type: str
+    request: Mapping[str, object]
+    response: object = None
+    http_status: int | None = None
+    error: DeliveryError | None = None
+    started_at: float = 0.0
+    elapsed_ms: float = 0.0
+
+
+class IntegrationConfig(Protocol):
+    """A tenant's settings for one CRM. `problem` says in plain words why it cannot be used, "" when it can."""
+
+    @property
+    def enabled(self) -> bool: ...
+
+    @property
+    def problem(self) -> str: ...
+
+
+class Integration(Protocol):
+    """One CRM. `batch_size` is how many records one request can carry."""
+
+    name: str
+    batch_size: int
+
+    def read_config(self, raw: Mapping[str, Any]) -> IntegrationConfig:
+        """Read the tenant's part of `integrations_config`; tolerant, never raises."""
+        ...
+
+    def plan(self, effect: Effect, enterprise: Enterprise) -> list[Delivery]:
+        """Say what the CRM is to be told of an effect, skips with their reason included."""
+        ...
+
+    async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
+        """Make one request for deliveries of one kind; one answer each, in their order. Never raises for the CRM."""
+        ...

@@ -1,0 +1,55 @@
+"""RetailCRM (Simla), API v5: pop-ups by call/event, records by calls/upload."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import aiohttp
+
+from vochi_integrations.domain import Delivery, Effect, Enterprise
+from vochi_integrations.integrations.base import Answer
+from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
+from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
+from vochi_integrations.integrations.retailcrm.mapping import NAME, plan
+from vochi_integrations.settings import Settings
+
+
+class RetailCrmIntegration:
+    """What the daemon knows of RetailCRM (`integrations.base.Integration`)."""
+
+    name = NAME
+    batch_size = 50
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._client = RetailCrmClient(session, settings.delivery.timeout)
+
+    def read_config(self, raw: Mapping[str, Any]) -> RetailCrmConfig:
+        return read_config(raw, self._settings)
+
+    def plan(self, effect: Effect, enterprise: Enterprise) -> list[Delivery]:
+        return plan(effect, enterprise, _config(enterprise))
+
+    async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
+        config = _config(enterprise)
+        payloads = [delivery.payload for delivery in deliveries]
+        if deliveries[0].kind == "record":
+            reply = await self._client.upload_calls(config, payloads)
+            return [_answer("calls_upload", payload, reply) for payload in payloads]
+        reply = await self._client.call_event(config, payloads[0])
+        return [_answer(f"call_event:{payloads[0]['type']}", payloads[0], reply)]
+
+
+def _config(enterprise: Enterprise) -> RetailCrmConfig:
+    return cast("RetailCrmConfig", enterprise.integrations[NAME])
+
+
+def _answer(event_type: str, request: Mapping[str, object], reply: Reply) -> Answer:
+    return Answer(
+        event_type=event_type,
+        request=request,
+        response=reply.answer,
+        http_status=reply.status,
+        error=reply.error,
+        started_at=reply.started_at,
+        elapsed_ms=reply.elapsed_ms,
+    )

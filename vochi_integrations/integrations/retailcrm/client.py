@@ -1,0 +1,81 @@
+"""RetailCRM over HTTP: one POST with one composite form field, one answer (facts: retailcrm_api §1)."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import orjson
+from aiohttp import hdrs
+from msgspec import Struct
+
+from vochi_integrations.domain import Reason
+from vochi_integrations.errors import DeliveryError, TemporaryDeliveryError
+from vochi_integrations.integrations.retailcrm.answers import failure_of, read_body
+from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
+
+BODY_LIMIT = 1_000_000
+
+
+class Reply(Struct, kw_only=True):
+    """A request's outcome. `answer` is the CRM's JSON or text, `error` what is wrong with it, None for success."""
+
+    started_at: float
+    elapsed_ms: float = 0.0
+    status: int | None = None
+    answer: object = None
+    error: DeliveryError | None = None
+
+
+class RetailCrmClient:
+    """Speaks API v5 to one account at a time; never follows redirects, never raises for the CRM."""
+
+    def __init__(self, session: aiohttp.ClientSession, timeout: float) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+
+    async def call_event(self, config: RetailCrmConfig, event: Mapping[str, object]) -> Reply:
+        """Show or close a card (facts: retailcrm_api §2)."""
+        return await self._post(config, "/telephony/call/event", "event", event)
+
+    async def upload_calls(self, config: RetailCrmConfig, calls: Sequence[Mapping[str, object]]) -> Reply:
+        """Write up to 50 records into the call history (facts: retailcrm_api §3)."""
+        return await self._post(config, "/telephony/calls/upload", "calls", calls)
+
+    async def _post(self, config: RetailCrmConfig, path: str, field: str, value: object) -> Reply:
+        reply = Reply(started_at=time.time())
+        began = time.perf_counter()
+        try:
+            async with self._session.post(
+                f"{config.url}/api/v5{path}",
+                data={field: orjson.dumps(value).decode()},
+                headers={"X-API-KEY": config.api_key.reveal()},
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                reply.status = response.status
+                reply.answer = read_body(await _read_bounded(response))
+                reply.error = failure_of(response.status, reply.answer, response.headers.get(hdrs.RETRY_AFTER))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            reply.error = TemporaryDeliveryError(Reason.CRM_UNREACHABLE, _describe(error), status=reply.status)
+        reply.elapsed_ms = round((time.perf_counter() - began) * 1000, 2)
+        return reply
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            break
+    return bytes(body)
+
+
+def _describe(error: Exception) -> str:
+    """Say what happened without the address, which a later reader may see."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return "TLS: the certificate or the handshake was refused"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect: {error.os_error.strerror or type(error.os_error).__name__}"
+    return f"the connection broke: {type(error).__name__}"

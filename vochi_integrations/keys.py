@@ -1,0 +1,30 @@
+"""What handlers find in their application."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from msgspec import Struct
+
+from vochi_integrations.db import Database
+from vochi_integrations.dispatcher import Dispatcher
+from vochi_integrations.integrations.base import Integration
+from vochi_integrations.journal import Journal
+from vochi_integrations.outbox import Outbox
+from vochi_integrations.settings import Settings
+from vochi_integrations.snapshot import SnapshotStore
+
+
+class Uptime(Struct, frozen=True):
+    """When the daemon started, by the monotonic clock in seconds."""
+
+    started_at: float
+
+
+SETTINGS = web.AppKey("settings", Settings)
+DATABASE = web.AppKey("database", Database)
+STORE = web.AppKey("store", SnapshotStore)
+JOURNAL = web.AppKey("journal", Journal)
+DISPATCHER = web.AppKey("dispatcher", Dispatcher)
+OUTBOX = web.AppKey("outbox", Outbox)
+UPTIME = web.AppKey("uptime", Uptime)
+INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

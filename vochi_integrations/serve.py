@@ -1,0 +1,72 @@
+"""The command `serve`: both listeners, signals, an orderly end."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from vochi_integrations.app import Daemon, daemon
+from vochi_integrations.errors import StartupError
+from vochi_integrations.settings import Settings
+from vochi_integrations.web.middlewares import AccessLogger
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT (0), or until a background task dies (1)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with running(settings) as (served, _, _):
+        signalled = asyncio.create_task(stop.wait(), name="signal")
+        ends: set[asyncio.Future[Any]] = {signalled, served.loops.failed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        signalled.cancel()
+        log.info("stopping")
+        failed = served.loops.failed.done()
+    log.info("stopped")
+    return int(failed)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
+    """Run the daemon inside the block; yield it with the ports of its public and its internal listener."""
+    server = settings.server
+    async with daemon(settings) as served:
+        async with AsyncExitStack() as listeners:
+            public = await listeners.enter_async_context(
+                listening(served.public, server.public_host, server.public_port, "public", server.shutdown_seconds)
+            )
+            internal = await listeners.enter_async_context(
+                listening(
+                    served.internal, server.internal_host, server.internal_port, "internal", server.shutdown_seconds
+                )
+            )
+            log.info("ready", public=f"{server.public_host}:{public}", internal=f"{server.internal_host}:{internal}")
+            yield served, public, internal
+        if not served.loops.failed.done():
+            await served.finish()
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, host: str, port: int, name: str, shutdown_seconds: float
+) -> AsyncIterator[int]:
+    """Serve an application inside the block; yield its port. Raises StartupError when the port is taken."""
+    runner = web.AppRunner(app, access_log_class=AccessLogger, shutdown_timeout=shutdown_seconds, handle_signals=False)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartupError(f"cannot listen on server.{name}_host:{name}_port {host}:{port}: {reason}") from None
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

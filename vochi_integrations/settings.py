@@ -1,0 +1,247 @@
+"""Settings: frozen, typed, made once from a TOML file and `VOCHI_<SECTION>__<KEY>` in the environment."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from vochi_integrations.errors import SettingsError
+
+ENVIRONMENT = re.compile(r"VOCHI_([A-Z]+(?:_[A-Z]+)*)__([A-Z_]+)")
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Secret:
+    """A value that never shows itself: not in repr, not in str, not in logs. `reveal()` returns it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('****')" if self._value else "Secret('')"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file; an unknown key stops the start."""
+
+
+class Server(Section, frozen=True):
+    public_host: str = "127.0.0.1"
+    public_port: Port = 8019
+    internal_host: str = "127.0.0.1"
+    internal_port: Port = 8020
+    public_url: str = ""
+    state_dir: str = "state"
+    shutdown_seconds: Seconds = 10.0
+    spool_max_mb: Positive = 256.0
+
+
+class Database(Section, frozen=True):
+    dsn: Secret = field(default_factory=Secret)
+
+
+class Cache(Section, frozen=True):
+    ttl_seconds: Positive = 90.0
+    refresh_interval: Positive = 240.0
+    refresh_jitter: Seconds = 60.0
+    heartbeat: Positive = 5.0
+
+
+class Delivery(Section, frozen=True):
+    timeout: Positive = 2.5
+    realtime_attempts: Count = 3
+    popup_ttl: Positive = 30.0
+    history_max_age: Positive = 259200.0
+    enterprise_concurrency: Count = 4
+    enterprise_rate: Positive = 40.0
+    retry_base: Positive = 0.5
+    lease: Positive = 30.0
+
+
+class Breaker(Section, frozen=True):
+    failures: Count = 5
+    open_seconds: Positive = 30.0
+
+
+class Calls(Section, frozen=True):
+    orphan_close_seconds: Positive = 900.0
+    record_owner: Literal["first", "last"] = "first"
+
+
+class SmartRedirect(Section, frozen=True):
+    budget_ms: Positive = 800.0
+
+
+class Auth(Section, frozen=True):
+    jwt_secret: Secret = field(default_factory=Secret)
+
+
+class Secrets(Section, frozen=True):
+    keys: tuple[Secret, ...] = ()
+
+
+class Crm(Section, frozen=True):
+    allow_insecure_urls: bool = False
+
+
+class Asterisk(Section, frozen=True):
+    ssh_port: Port = 22
+    ssh_user: str = "root"
+    ssh_key: str = ""
+    known_hosts: str = ""
+    command_timeout: Positive = 3.0
+
+
+class Logging(Section, frozen=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    directory: str = ""
+    phones: bool = False
+
+
+class RetailCrm(Section, frozen=True):
+    timezone: str = "Europe/Minsk"
+    region: str = "BY"
+    record_url: str = ""
+
+
+class Settings(Section, frozen=True):
+    """Everything an operator can set; `config.example.toml` explains each key."""
+
+    server: Server = Server()
+    database: Database = Database()
+    cache: Cache = Cache()
+    delivery: Delivery = Delivery()
+    breaker: Breaker = Breaker()
+    calls: Calls = Calls()
+    smart_redirect: SmartRedirect = SmartRedirect()
+    auth: Auth = Auth()
+    secrets: Secrets = Secrets()
+    crm: Crm = Crm()
+    asterisk: Asterisk = Asterisk()
+    logging: Logging = Logging()
+    retailcrm: RetailCrm = RetailCrm()
+
+    @property
+    def state_dir(self) -> Path:
+        return Path(self.server.state_dir).expanduser().resolve()
+
+    @property
+    def public_url(self) -> str:
+        """The origin the outside world reaches us at, without a trailing slash."""
+        given = self.server.public_url.rstrip("/")
+        return given or f"http://{self.server.public_host}:{self.server.public_port}"
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read settings: `path`, else `$VOCHI_CONFIG`, else `./config.toml` when it exists, else the defaults.
+
+    The environment beats the file. Raises SettingsError with the name of the key or file that is wrong.
+    """
+    file = path or (Path(environ["VOCHI_CONFIG"]) if environ.get("VOCHI_CONFIG") else _file_of_the_folder())
+    tables = _read_file(file) if file else {}
+    for (section, key), text in _from_environment(environ).items():
+        table = tables.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = text
+    settings = _convert(tables)
+    _check_zone(settings.retailcrm.timezone)
+    return settings
+
+
+def _file_of_the_folder() -> Path | None:
+    file = Path("config.toml")
+    return file if file.is_file() else None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError(f"cannot read the configuration {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the configuration {file} is not TOML: {error}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], object]:
+    matches = ((ENVIRONMENT.fullmatch(name), text) for name, text in environ.items())
+    found = {(match[1].lower(), match[2].lower()): text for match, text in matches if match}
+    return {(section, key): _read_text(section, key, text) for (section, key), text in found.items()}
+
+
+def _read_text(section: str, key: str, text: str) -> object:
+    """Give a variable's text the type its key has; what does not fit is left for the conversion to name."""
+    expected = _type_of(section, key)
+    if expected is None:
+        return text
+    if expected == tuple[Secret, ...]:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if expected in (str, Secret):
+        return text
+    try:
+        return msgspec.convert(text.strip(), expected, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{section}.{key} (from the environment): {error}") from None
+
+
+def _type_of(section: str, key: str) -> Any:
+    kinds = {item.name: item.type for item in msgspec.structs.fields(Settings)}
+    if section not in kinds:
+        return None
+    return {item.name: item.type for item in msgspec.structs.fields(kinds[section])}.get(key)
+
+
+def _convert(tables: dict[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(tables, Settings, dec_hook=_secret)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        key = path.strip("`.")
+        unknown = re.search(r"unknown field `(.+)`", message)
+        name = ".".join(part for part in (key, unknown[1] if unknown else "") if part)
+        raise SettingsError(f"{name}: {'unknown key' if unknown else message}") from None
+
+
+def _secret(kind: type, value: object) -> Secret:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError("Expected `str`")
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ValueError, LookupError, OSError):
+        raise SettingsError(f"retailcrm.timezone: there is no time zone {name!r}") from None
+
+
+def mask_dsn(dsn: str) -> str:
+    """Return a DSN with its password replaced, fit for a message."""
+    parts = urlsplit(dsn)
+    if not parts.password:
+        return dsn
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":****@")))

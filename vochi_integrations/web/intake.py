@@ -1,0 +1,56 @@
+"""Events from Asterisk hosts: accepted liberally, answered 200 once durable (design 4.2; contract, Intake)."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from vochi_integrations.domain import Enterprise, Origin
+from vochi_integrations.errors import BadRequestError
+from vochi_integrations.events import KINDS, read_event, read_json, read_token, read_unique_id
+from vochi_integrations.keys import JOURNAL, STORE
+from vochi_integrations.web.answers import error_answer
+
+OK = b'{"status":"ok"}'
+UNKNOWN_TOKEN = "no enterprise has this Token; check enterprises.name2"  # noqa: S105 - a message
+
+
+class HostEvent:
+    """The handler of one event route."""
+
+    def __init__(self, kind: str, origin: Origin = "live") -> None:
+        self._kind = kind
+        self._origin = origin
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        received_at = round(time.time(), 6)
+        data = await request.read()
+        try:
+            body = read_json(data)
+        except BadRequestError:
+            if "Token" in request.headers and await find_enterprise(request, {}) is None:
+                return error_answer(401, "unknown_token", UNKNOWN_TOKEN)
+            raise
+        enterprise = await find_enterprise(request, body)
+        if enterprise is None:
+            return error_answer(401, "unknown_token", UNKNOWN_TOKEN)
+        unique_id = read_unique_id(self._kind, body)
+        event = read_event(
+            self._kind, unique_id, body, enterprise.directory, received_at=received_at, origin=self._origin
+        )
+        await request.app[JOURNAL].append(event, enterprise)
+        return web.Response(body=OK, content_type="application/json")
+
+
+async def find_enterprise(request: web.Request, body: Mapping[str, Any]) -> Enterprise | None:
+    """Find a host's enterprise: the body's Token wins over the header's (contract, Intake)."""
+    token = body.get("Token")
+    token = read_token(request.headers.get("Token", "") if token is None else token)
+    return await request.app[STORE].by_token(token) if token else None
+
+
+def routes() -> list[web.RouteDef]:
+    """Every event route, with and without a trailing slash; `download` brings a recovered hangup."""
+    handlers = {kind: HostEvent(kind) for kind in sorted(KINDS)} | {"download": HostEvent("hangup", "download")}
+    return [web.post(f"/{name}{slash}", handler) for name, handler in handlers.items() for slash in ("", "/")]

@@ -1,0 +1,62 @@
+"""Errors become JSON; what nobody expected is logged once and shown to nobody."""
+
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.typedefs import Handler
+
+from vochi_integrations.errors import BadRequestError, JournalError
+from vochi_integrations.web.answers import error_answer
+
+MESSAGES = {
+    404: "there is nothing at this address",
+    405: "this address does not take this method",
+    413: "the body is larger than 64 KiB",
+}
+
+log = structlog.get_logger()
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _answer(error)
+    except BadRequestError as error:
+        return error_answer(400, "bad_request", str(error))
+    except JournalError as error:
+        return error_answer(503, "not_durable", str(error))
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        return error_answer(500, "internal_error", "an error of ours; it is in the log")
+
+
+def _answer(error: web.HTTPException) -> web.Response:
+    code = HTTPStatus(error.status).phrase.lower().replace(" ", "_")
+    answer = error_answer(error.status, code, MESSAGES.get(error.status, error.reason))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        answer.headers["Allow"] = error.headers["Allow"]
+    return answer
+
+
+class AccessLogger(AbstractAccessLogger):
+    """One line for a request that was refused or failed; never its query, where secrets may be."""
+
+    @property
+    def enabled(self) -> bool:
+        return True
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        if response.status >= 400:
+            log.warning(
+                "request refused",
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                seconds=round(time, 4),
+            )

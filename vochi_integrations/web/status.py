@@ -1,0 +1,49 @@
+"""Health and statistics (design 4.2; user_spec_ru: Мониторинг и диагностика)."""
+
+import time
+
+from aiohttp import web
+
+from vochi_integrations import __version__
+from vochi_integrations.keys import DATABASE, DISPATCHER, JOURNAL, OUTBOX, STORE, UPTIME
+from vochi_integrations.web.answers import iso, json_answer
+
+public_routes = web.RouteTableDef()
+internal_routes = web.RouteTableDef()
+
+
+@public_routes.get("/health")
+@internal_routes.get("/health")
+async def health(request: web.Request) -> web.Response:
+    """Answer 200 while events are accepted; reasons are words, nothing about the inside."""
+    reasons = [] if request.app[STORE].listening else ["database_unavailable"]
+    status = "degraded" if reasons else "ok"
+    return json_answer({"status": status, "reasons": reasons, "version": __version__})
+
+
+@internal_routes.get("/stats")
+async def stats(request: web.Request) -> web.Response:
+    app = request.app
+    counters = app[STORE].counters
+    asked = counters.hits + counters.misses
+    return json_answer(
+        {
+            "cache_stats": {
+                "total_entries": len(app[STORE].current.by_number),
+                "hits": counters.hits,
+                "misses": counters.misses,
+                "hit_ratio": round(counters.hits / asked, 4) if asked else 1.0,
+                "stale": counters.stale,
+                "last_full_refresh": iso(counters.last_full_refresh),
+                "last_invalidation": iso(counters.last_invalidation),
+                "invalidations": counters.invalidations,
+                "load_seconds": round(counters.load_seconds, 4),
+                "listening": app[STORE].listening,
+            },
+            "uptime_seconds": round(time.monotonic() - app[UPTIME].started_at, 1),
+            "database_queries": app[DATABASE].queries,
+            "calls_in_memory": len(app[JOURNAL].book),
+            "deliveries_running": app[DISPATCHER].running,
+            "log_rows_dropped": app[OUTBOX].logs_dropped,
+        }
+    )
