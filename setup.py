@@ -23,7 +23,7 @@ DEV = [
 setup(
     name="vochi-integrations",
     version="0.1.0",
-    description="A bridge between Asterisk phone systems and CRMs: pop-ups while it rings, one true record of each call",
+    description="A bridge between phone systems and CRMs: pop-ups while it rings, one true record of each call",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

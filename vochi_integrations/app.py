@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from vochi_integrations import db, embedded
-from vochi_integrations.background import Background, background
+from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.closer import Closer
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
@@ -38,6 +38,7 @@ from vochi_integrations.web import cache, gateway, intake, status
 from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
+FIRST_LISTEN_SECONDS = 5.0
 
 
 class Daemon(Struct):
@@ -109,8 +110,9 @@ async def _running(
     await store.load_all()
     await outbox.take_over()
     await journal.recall_open_calls()
+    listener = ConfigListener(dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
-        "listener": ConfigListener(dsn, store, settings.cache.heartbeat).run(),
+        "listener": listener.run(),
         "snapshot": store.keep_fresh(),
         "refresh": store.refresh_regularly(),
         "journal": journal.batcher.run(),
@@ -121,6 +123,7 @@ async def _running(
         "closer": Closer(database, journal, store, idle_seconds).run(),
     }
     async with background(loops) as owner_of_loops:
+        await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
         apps = create_public(), create_internal()
         for app in apps:
             app[SETTINGS] = settings
@@ -137,7 +140,7 @@ async def _running(
 
 def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
-    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT + 1)
+    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
     app.add_routes(status.public_routes)
     return app
@@ -145,7 +148,7 @@ def create_public() -> web.Application:
 
 def create_internal() -> web.Application:
     """What only this machine may reach: the same intake, the gateway, caches and statistics."""
-    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT + 1)
+    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)

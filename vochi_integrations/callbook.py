@@ -20,7 +20,7 @@ class KnownCall(Struct):
     """A call's state, the digests of its events, by which a repeat is known, and the bridges it was in."""
 
     state: CallState
-    digests: set[bytes] = field(default_factory=set)
+    digests: list[bytes] = field(default_factory=list)
     bridges: set[str] = field(default_factory=set)
 
 
@@ -36,6 +36,7 @@ class CallBook:
         self._numbers: dict[Key, set[str]] = {}
         self._legs: dict[Key, str] = {}
         self._bridges: dict[Key, str] = {}
+        self._digests: set[tuple[str, bytes]] = set()
         self._quiet: deque[Key] = deque()
 
     def __len__(self) -> int:
@@ -44,9 +45,8 @@ class CallBook:
     def __contains__(self, key: Key) -> bool:
         return key in self._calls
 
-    def is_repeat(self, enterprise: str, call: str, event: CallEvent) -> bool:
-        known = self._calls.get((enterprise, call))
-        return known is not None and event.digest in known.digests
+    def is_repeat(self, enterprise: str, event: CallEvent) -> bool:
+        return (enterprise, event.digest) in self._digests
 
     def state(self, enterprise: str, call: str) -> CallState:
         known = self._calls.get((enterprise, call))
@@ -54,6 +54,11 @@ class CallBook:
 
     def live_calls(self, enterprise: str) -> Iterator[CallState]:
         return (self._calls[enterprise, call].state for call in self._live.get(enterprise, ()))
+
+    def silent_calls(self, since: float) -> list[Key]:
+        """Return the live calls that have heard nothing since then (UTC epoch seconds)."""
+        live = ((enterprise, call) for enterprise, calls in self._live.items() for call in calls)
+        return [key for key in live if self._calls[key].state.last_event_at < since]
 
     def call_of(self, enterprise: str, event: CallEvent) -> str:
         """Return the UniqueId of the call an event belongs to: mostly its own."""
@@ -111,14 +116,16 @@ class CallBook:
         before = known.state
         step = fold(before, event)
         known.state = step.state
-        known.digests.add(event.digest)
+        known.digests.append(event.digest)
+        self._digests.add((enterprise, event.digest))
         self._index(enterprise, before, known, event)
         return step
 
-    def restore(self, enterprise: str, call: str, events: Iterable[CallEvent]) -> None:
-        """Rebuild a call from its stored events."""
-        self.forget((enterprise, call))
-        for event in events:
+    def restore(self, keys: Iterable[Key], stored: Iterable[tuple[Key, CallEvent]]) -> None:
+        """Rebuild calls from their stored events, given in the order they were stored in; others are forgotten."""
+        for key in keys:
+            self.forget(key)
+        for (enterprise, call), event in stored:
             self.fold(enterprise, call, event)
 
     def forget(self, key: Key) -> None:
@@ -127,6 +134,7 @@ class CallBook:
             return
         enterprise, call = key
         self._drop_live(enterprise, known.state)
+        self._digests.difference_update((enterprise, digest) for digest in known.digests)
         for index, names in ((self._legs, known.state.legs), (self._bridges, known.bridges)):
             for name in names:
                 if index.get((enterprise, name)) == call:

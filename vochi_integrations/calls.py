@@ -295,7 +295,7 @@ def _end(state: CallState, event: CallEvent, *, replayed: bool = False) -> Step:
     if hung_up_alone and not replayed:
         rung = tuple(number.extension for number in event.extensions if number.party is Party.INTERNAL)
         effects += _synthetic_popup(state, event, rung)
-        state = replace(state, popped=_union(state.popped, rung))
+        state = replace(state, popped=_union(state.popped, rung if event.origin == "live" else ()))
     answered = bool(state.talkers) or event.call_status == ANSWERED
     open_cards = tuple(item for item in state.popped if item not in state.closed)
     if open_cards:
@@ -309,6 +309,11 @@ def _synthetic_popup(state: CallState, event: CallEvent, rung: tuple[str, ...]) 
     """The user's rule for a hangup without a dial; whether it still helps is the router's to say (rule 11)."""
     if not rung:
         return ()
+    if event.origin == "download":
+        skip = Skip(
+            call=state.unique_id, at=event.received_at, kind="popup", reason=Reason.RECOVERED_CALL, extensions=rung
+        )
+        return (skip,)
     popup = _popup(state, event, rung)
     return (replace(popup, synthetic=True, ended_at=event.ended_at or event.received_at),)
 

@@ -22,6 +22,16 @@ class Cards(Struct):
     closed: dict[str, str] = field(default_factory=dict)
     running: int = 0
 
+    def begin(self, codes: Iterable[str]) -> None:
+        """An attempt at a pop-up begins: its cards count as shown."""
+        self.running += 1
+        self.shown.update(codes)
+
+    def merge(self, stored: "Cards") -> None:
+        """Add what the table knows."""
+        self.shown |= stored.shown
+        self.closed = stored.closed | self.closed
+
     def to_show(self, popup: Delivery) -> list[str]:
         """Return the extensions of a pop-up that are still to see it."""
         return [code for code in codes_of(popup) if code not in self.closed]
@@ -46,7 +56,10 @@ class Cards(Struct):
 
 
 def cards_of(rows: Iterable[tuple[str, list[str], str, int, str | None]]) -> Cards:
-    """Rebuild a call's cards from its stored deliveries: (kind, codes, status, attempts, reason)."""
+    """Read a call's cards from its stored deliveries: (kind, codes, status, attempts, reason).
+
+    `running` counts the pop-ups that some daemon is sending.
+    """
     cards = Cards()
     for kind, codes, status, attempts, reason in rows:
         if kind == "popup_over":
@@ -54,4 +67,5 @@ def cards_of(rows: Iterable[tuple[str, list[str], str, int, str | None]]) -> Car
                 cards.closed.setdefault(code, reason or Reason.CALL_OVER)
         elif attempts or status == "sending":
             cards.shown.update(codes)
+            cards.running += status == "sending"
     return cards

@@ -13,6 +13,7 @@ from vochi_integrations.snapshot import SnapshotStore
 
 LONGEST_PAUSE = 5.0
 AT_ONCE = 200
+SILENT_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ class Closer:
             await asyncio.sleep(pause)
             try:
                 await self._close_due()
+                await self._journal.forget_ended(time.time() - SILENT_SECONDS)
             except (*UNAVAILABLE, JournalError) as error:
                 log.warning("silent calls not looked at", error=repr(error))
 

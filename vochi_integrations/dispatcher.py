@@ -112,8 +112,9 @@ class Dispatcher:
             self._sweep()
 
     async def _take_up(self) -> float:
-        while self._recovered:
-            await self.outbox.wake_lane(self._recovered.pop())
+        if self._recovered:
+            recovered, self._recovered = self._recovered, set()
+            await self.outbox.wake_lanes(recovered)
         full = [key for key, lane in self._lanes.items() if lane.is_full]
         claimed = await self.outbox.claim(full, CLAIMED_AT_ONCE)
         for delivery in claimed:

@@ -19,7 +19,7 @@ KINDS = frozenset(
 OF_A_BRIDGE = frozenset({"bridge_create", "bridge_destroy"})
 OF_A_CALL = frozenset({"start", "dial", "hangup"})
 UNIQUE_ID_SIZE = 64
-UNIQUE_ID_EPOCH = re.compile(r"(?:.*-)?(\d{9,10})(?:\.\d+)?")
+UNIQUE_ID_EPOCH = re.compile(r"(?:.*-)?(\d{9,10})(?:\.\d+)?", re.ASCII)
 QUARTER = 900
 OFFSET_ERROR = 300
 
@@ -102,7 +102,7 @@ def read_event(
         body,
         directory,
         raw=raw,
-        digest=hashlib.blake2b(raw, digest_size=16, key=kind.encode()).digest(),
+        digest=hashlib.blake2b(b"%b\0%b\0%b" % (kind.encode(), unique_id.encode(), raw), digest_size=16).digest(),
         received_at=received_at,
         origin=origin,
         record_url=record_url or _string(body, "record_url"),

@@ -22,7 +22,7 @@ BATCH = 500
 STORE_TIMEOUT = 2.0
 RECALL_TIMEOUT = 30.0
 OPEN_CALLS = 20_000
-CONFLICTS = 5
+CONFLICTS = 100
 
 log = structlog.get_logger()
 
@@ -87,6 +87,7 @@ class Journal:
         self._router = router
         self._deliveries = deliveries
         self._idle_seconds = idle_seconds
+        self._flushing = asyncio.Lock()
         self.book = CallBook()
         self.batcher: Batcher[Entry] = Batcher(self._flush, BATCH)
 
@@ -98,8 +99,9 @@ class Journal:
 
     async def _flush(self, batch: list[Entry]) -> None:
         try:
-            await self._recall_context(batch)
-            plan = await self._store_plan(batch)
+            async with self._flushing:
+                await self._recall_context(batch)
+                plan = await self._store_plan(batch)
         except Exception as error:  # noqa: BLE001 - the one place for a flush: whatever it is, nobody waits for ever
             await self._failed(batch, error)
             return
@@ -127,7 +129,7 @@ class Journal:
                 await self._write(plan)
             except asyncpg.UniqueViolationError:
                 self._deliveries.withdraw(plan.deliveries)
-                await self.recall(plan.before)
+                await self._recall_stored(plan)
             except BaseException:
                 self._deliveries.withdraw(plan.deliveries)
                 for key in plan.before:
@@ -136,6 +138,13 @@ class Journal:
             else:
                 return plan
         raise JournalError("other daemons store events of the same calls all the time")
+
+    async def _recall_stored(self, plan: Plan) -> None:
+        """After a conflict: read back the calls of this flush, and those that already have one of its events."""
+        events = [(row[0], row[1], row[8]) for row in plan.events]
+        rows = await self._connection.fetch("calls_of_events", *_columns(events, 3), timeout=STORE_TIMEOUT)
+        keys = [(row["enterprise_number"], row["call_unique_id"]) for row in rows]
+        await self.recall(dict.fromkeys([*plan.before, *keys]))
 
     def _fill(self, plan: Plan, batch: Sequence[Entry]) -> None:
         for entry in batch:
@@ -147,7 +156,7 @@ class Journal:
         call = self.book.call_of(number, event)
         before = self.book.state(number, call)
         plan.before.setdefault((number, call), before)
-        if self.book.is_repeat(number, call, event):
+        if self.book.is_repeat(number, event):
             plan.repeats.append((number, event.unique_id, event.digest))
             return Receipt(duplicate=True)
         if event.kind == "timeout" and not fold(before, event).effects:
@@ -232,18 +241,22 @@ class Journal:
         for start in range(0, len(keys), BATCH):
             await self.recall(keys[start : start + BATCH])
 
+    async def forget_ended(self, silent_since: float) -> None:
+        """Drop from memory the calls that another daemon has ended meanwhile."""
+        async with self._flushing:
+            silent = self.book.silent_calls(silent_since)[:BATCH]
+            rows = await self._connection.fetch("still_open", *_columns(silent, 2), timeout=STORE_TIMEOUT)
+            for key in set(silent) - {(row["enterprise_number"], row["unique_id"]) for row in rows}:
+                self.book.forget(key)
+
     async def recall(self, keys: Iterable[Key]) -> None:
         """Rebuild calls from `call_events`; a call without stored events is forgotten."""
         wanted = list(keys)
         if not wanted:
             return
         rows = await self._connection.fetch("stored_calls", *_columns(wanted, 2), timeout=STORE_TIMEOUT)
-        events: dict[Key, list[CallEvent]] = {key: [] for key in wanted}
-        for row in rows:
-            key = (row["enterprise_number"], row["call_unique_id"])
-            events[key].append(self._stored_event(row))
-        for key, stored in events.items():
-            self.book.restore(*key, stored)
+        stored = [((row["enterprise_number"], row["call_unique_id"]), self._stored_event(row)) for row in rows]
+        self.book.restore(wanted, stored)
 
     def _stored_event(self, row: Row) -> CallEvent:
         enterprise = self._store.current.by_number.get(row["enterprise_number"])

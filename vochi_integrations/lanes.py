@@ -84,11 +84,13 @@ class Lane:
         if delivery.cls == "history":
             self._accept_record(delivery, has_place=has_place)
             return
-        self._screens.note(delivery)
+        begun = has_place and delivery.kind == "popup"
+        self._screens.note(delivery, begun=begun)
+        attempt = self._attempt_at(delivery, begun=begun)
         if has_place:
-            self._around.spawn(self._run_realtime(self._attempt_at(delivery)))
+            self._around.spawn(self._run_realtime(attempt))
         else:
-            self._queue(self._attempt_at(delivery))
+            self._queue(attempt)
 
     def resume(self, delivery: Delivery) -> None:
         """Take up what another process, or this one earlier, left in the table."""
@@ -106,9 +108,9 @@ class Lane:
             self._history.append(delivery)
             self._pump()
 
-    def _attempt_at(self, delivery: Delivery) -> Attempt:
+    def _attempt_at(self, delivery: Delivery, *, begun: bool = False) -> Attempt:
         left = (delivery.deadline_at or 0.0) - time.time()
-        return Attempt(delivery, expires=self._loop.time() + left)
+        return Attempt(delivery, expires=self._loop.time() + left, begun=begun)
 
     def _queue(self, attempt: Attempt) -> None:
         self._realtime.append(attempt)
@@ -154,7 +156,7 @@ class Lane:
         finally:
             self._leave("realtime")
         if pause is not None:
-            again = replace(attempt, number=attempt.number + 1)
+            again = replace(attempt, number=attempt.number + 1, begun=False)
             self._loop.call_later(pause, self._queue, again)
         elif attempt.delivery.status == "done":
             self._succeeded()

@@ -18,7 +18,10 @@ log = structlog.get_logger()
 
 
 class ConfigListener:
-    """One connection of its own, for ever: LISTEN, full reload, heartbeat; after a loss, the same again."""
+    """One connection of its own, for ever: LISTEN, full reload, heartbeat; after a loss, the same again.
+
+    `heard` is set once it has listened for the first time.
+    """
 
     def __init__(self, dsn: str, store: SnapshotStore, heartbeat: float) -> None:
         self._dsn = dsn
@@ -26,6 +29,7 @@ class ConfigListener:
         self._heartbeat = heartbeat
         self._beat = asyncio.Event()
         self._lost = asyncio.Event()
+        self.heard = asyncio.Event()
 
     async def run(self) -> None:
         """Keep listening; a dead or silent connection is replaced within seconds."""
@@ -53,6 +57,7 @@ class ConfigListener:
             await connection.add_listener(CHANNEL, self._on_change)
             await self._store.load_all()
             self._store.listening = True
+            self.heard.set()
             log.info("listening")
             await self._keep_proving(connection)
         finally:

@@ -75,9 +75,9 @@ class Outbox:
         rows = await self._database.fetch("next_due", self.owner)
         return cast("float | None", rows[0][0])
 
-    async def wake_lane(self, key: LaneKey) -> None:
-        """Make due now what waits for a CRM that answers again."""
-        await self._database.execute("wake_lane", *key)
+    async def wake_lanes(self, keys: Collection[LaneKey]) -> None:
+        """Make due now what waits for CRMs that answer again."""
+        await self._database.execute("wake_lanes", [key[0] for key in keys], [key[1] for key in keys])
 
     async def renew(self) -> None:
         await self._database.execute("renew_leases", self.owner, self._lease)

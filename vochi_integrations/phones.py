@@ -10,11 +10,11 @@ from vochi_integrations.domain import Directory, Number, Party
 
 UNKNOWN = frozenset({"", "<unknown>", "unknown", "anonymous", "null", "none"})
 SEPARATORS = re.compile(r"[\s().\-]+")
-TECHNOLOGY = re.compile(r"^[A-Za-z0-9]*[A-Za-z]/")
-INTERNAL = re.compile(r"\d{2,5}")
-OUTSIDE = re.compile(r"\+?\d{6,}")
-LINE_ID = re.compile(r"000\d{4}")
-TRANSFORM = re.compile(r"([^{}]*)\{(\d{1,2})\}")
+TECHNOLOGY = re.compile(r"^[A-Za-z0-9]*[A-Za-z]/", re.ASCII)
+INTERNAL = re.compile(r"\d{2,5}", re.ASCII)
+OUTSIDE = re.compile(r"\+?\d{6,}", re.ASCII)
+LINE_ID = re.compile(r"000\d{4}", re.ASCII)
+TRANSFORM = re.compile(r"([^{}]*)\{(\d{1,2})\}", re.ASCII)
 NOBODY = Number()
 
 
@@ -53,7 +53,7 @@ def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     text = str(value).strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return text
     if text.lower() in UNKNOWN:
         return ""

@@ -18,6 +18,8 @@ from vochi_integrations.router import why_not
 from vochi_integrations.settings import Delivery as DeliverySettings
 
 KEPT_CALLS = 1_000
+LOOKS_ELSEWHERE = 20
+LOOK_SECONDS = 0.1
 
 
 class Surroundings(Protocol):
@@ -28,10 +30,14 @@ class Surroundings(Protocol):
 
 
 class Attempt(Struct):
-    """One try at a delivery. `expires` is the loop's time after which none may begin."""
+    """One try at a delivery. `expires` is the loop's time after which none may begin.
+
+    `begun` is True for a pop-up whose row says `sending` since its commit: it goes out even if its call ends now.
+    """
 
     delivery: Delivery
     expires: float
+    begun: bool = False
     number: int = 1
 
 
@@ -40,6 +46,12 @@ class Verdict(NamedTuple):
 
     status: Status
     reason: str
+
+
+def _codes(attempt: Attempt, cards: Cards) -> list[str]:
+    if attempt.delivery.kind == "popup_over":
+        return cards.to_close(attempt.delivery)
+    return codes_of(attempt.delivery) if attempt.begun else cards.to_show(attempt.delivery)
 
 
 class Screens:
@@ -69,32 +81,35 @@ class Screens:
         cards = self._cards.get(delivery.call)
         return cards is not None and cards.running == 0
 
-    def note(self, delivery: Delivery) -> None:
+    def note(self, delivery: Delivery, *, begun: bool) -> None:
         """Learn of a delivery of this process the moment it is committed: a card to close must not open any more."""
         cards = self._cards.get(delivery.call)
-        if delivery.kind == "popup" and cards is None:
-            self._keep(delivery.call, Cards())
-        elif delivery.kind == "popup_over" and cards is not None:
+        if delivery.kind == "popup":
+            cards = cards or self._keep(delivery.call, Cards())
+            if begun:
+                cards.begin(codes_of(delivery))
+        elif cards is not None:
             cards.close(delivery)
 
     async def attempt(self, attempt: Attempt, enterprise: Enterprise | None) -> float | None:
         """Make one try; return the pause in seconds before the next, None when there is none."""
         delivery = attempt.delivery
-        cards = self._cards.get(delivery.call) or await self._recall(delivery.call)
+        cards = await self._cards_for(attempt)
         if delivery.kind == "popup_over" and cards.running:
             self._held.setdefault(delivery.call, []).append(attempt)
             return None
-        codes = cards.to_show(delivery) if delivery.kind == "popup" else cards.to_close(delivery)
+        codes = _codes(attempt, cards)
         verdict = self._verdict(attempt, enterprise, cards, codes)
-        if enterprise is None or verdict is not None:
+        running = delivery.kind == "popup" and (attempt.begun or verdict is None)
+        if running and not attempt.begun:
+            cards.begin(codes)
+        try:
+            if enterprise is not None and verdict is None:
+                return await self._send(attempt, enterprise, codes)
             self._settle(delivery, *(verdict or Verdict("skipped", Reason.INTEGRATION_OFF)))
             return None
-        if delivery.kind == "popup":
-            cards.running += 1
-            cards.shown.update(codes)
-        try:
-            return await self._send(attempt, enterprise, codes)
         finally:
+            cards.running -= running
             self._ended(delivery, cards)
 
     async def _send(self, attempt: Attempt, enterprise: Enterprise, codes: list[str]) -> float | None:
@@ -109,8 +124,7 @@ class Screens:
         return self._judge(attempt, answer)
 
     def _ended(self, delivery: Delivery, cards: Cards) -> None:
-        if delivery.kind == "popup":
-            cards.running -= 1
+        """Let go what waited for the last pop-up under way; forget a call whose cards are all closed."""
         if cards.running == 0:
             for held in self._held.pop(delivery.call, ()):
                 self._requeue(held)
@@ -149,8 +163,24 @@ class Screens:
         delivery.status = status
         self._outbox.settle(Settlement(delivery=delivery, status=status, reason=reason, answer=answer))
 
-    async def _recall(self, call: str) -> Cards:
-        return self._keep(call, await self._outbox.recall_cards(self._key, call))
+    async def _cards_for(self, attempt: Attempt) -> Cards:
+        """Return what is known of a call; asks the table where another daemon may know more.
+
+        That is so for a card to close that was not shown here, and for a pop-up that had to wait.
+        """
+        delivery = attempt.delivery
+        cards = self._cards.get(delivery.call) or self._keep(delivery.call, Cards())
+        if delivery.kind == "popup_over":
+            is_known = cards.shown.issuperset(codes_of(delivery))
+        else:
+            is_known = delivery.status == "sending"
+        for _ in range(0 if is_known else LOOKS_ELSEWHERE):
+            stored = await self._outbox.recall_cards(self._key, delivery.call)
+            cards.merge(stored)
+            if not stored.running or cards.running:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        return cards
 
     def _keep(self, call: str, cards: Cards) -> Cards:
         """Remember a call; of too many the oldest is forgotten, unless something of it is under way."""

@@ -45,11 +45,13 @@ SELECT extract(epoch FROM min(greatest(next_attempt_at, coalesce(locked_until, n
 FROM integration_deliveries
 WHERE status IN ('pending', 'sending') AND locked_by IS DISTINCT FROM $1
 
--- wake_lane --
--- A CRM answers again: what waits for it is due now.
-UPDATE integration_deliveries
+-- wake_lanes --
+-- CRMs that answer again, or were switched on: what waits for them is due now.
+UPDATE integration_deliveries d
 SET next_attempt_at = now()
-WHERE enterprise_number = $1 AND integration_type = $2 AND status = 'pending' AND next_attempt_at > now()
+FROM unnest($1::text[], $2::text[]) AS l (enterprise_number, integration_type)
+WHERE d.enterprise_number = l.enterprise_number AND d.integration_type = l.integration_type
+  AND d.status = 'pending' AND d.next_attempt_at > now()
 
 -- renew_leases --
 -- Keep what this daemon holds.

@@ -54,14 +54,14 @@ FROM unnest($1::text[], $2::text[], $3::bytea[]) AS r (enterprise_number, unique
 WHERE e.enterprise_number = r.enterprise_number AND e.unique_id = r.unique_id AND e.event_hash = r.event_hash
 
 -- stored_calls --
--- The events of calls, in the order they were folded in.
+-- The events of calls, in the order they were stored in.
 SELECT e.enterprise_number, e.call_unique_id, e.unique_id, e.event_type, e.raw_data, e.event_hash, e.data_source,
        e.record_url, extract(epoch FROM e.received_timestamp)::float8 AS received_at
 FROM call_events e
 JOIN unnest($1::text[], $2::text[]) AS c (enterprise_number, unique_id)
   ON e.enterprise_number = c.enterprise_number AND e.call_unique_id = c.unique_id
 WHERE e.event_hash IS NOT NULL
-ORDER BY e.enterprise_number, e.call_unique_id, e.event_sequence
+ORDER BY e.id, e.event_sequence
 
 -- calls_of_channels --
 -- The calls that channels were found to be legs of.
@@ -71,6 +71,13 @@ JOIN unnest($1::text[], $2::text[]) AS c (enterprise_number, unique_id)
   ON e.enterprise_number = c.enterprise_number AND e.unique_id = c.unique_id
 WHERE e.event_hash IS NOT NULL AND e.call_unique_id <> e.unique_id
 
+-- calls_of_events --
+-- The calls that have some of these events already.
+SELECT DISTINCT e.enterprise_number, e.call_unique_id
+FROM call_events e
+JOIN unnest($1::text[], $2::text[], $3::bytea[]) AS n (enterprise_number, unique_id, event_hash)
+  ON e.enterprise_number = n.enterprise_number AND e.unique_id = n.unique_id AND e.event_hash = n.event_hash
+
 -- open_calls --
 -- Calls in progress of some enterprises, of all when $1 is null; the latest first.
 SELECT enterprise_number, unique_id
@@ -78,6 +85,13 @@ FROM open_calls
 WHERE $1::text[] IS NULL OR enterprise_number = ANY ($1)
 ORDER BY close_at DESC
 LIMIT $2
+
+-- still_open --
+-- Those of some calls that are in progress.
+SELECT o.enterprise_number, o.unique_id
+FROM open_calls o
+JOIN unnest($1::text[], $2::text[]) AS c (enterprise_number, unique_id)
+  ON o.enterprise_number = c.enterprise_number AND o.unique_id = c.unique_id
 
 -- due_calls --
 -- Calls that have heard nothing for so long that they may be lost.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -16,31 +17,23 @@ OK = b'{"status":"ok"}'
 UNKNOWN_TOKEN = "no enterprise has this Token; check enterprises.name2"  # noqa: S105 - a message
 
 
-class HostEvent:
-    """The handler of one event route."""
-
-    def __init__(self, kind: str, origin: Origin = "live") -> None:
-        self._kind = kind
-        self._origin = origin
-
-    async def __call__(self, request: web.Request) -> web.Response:
-        received_at = round(time.time(), 6)
-        data = await request.read()
-        try:
-            body = read_json(data)
-        except BadRequestError:
-            if "Token" in request.headers and await find_enterprise(request, {}) is None:
-                return error_answer(401, "unknown_token", UNKNOWN_TOKEN)
-            raise
-        enterprise = await find_enterprise(request, body)
-        if enterprise is None:
+async def take(kind: str, origin: Origin, request: web.Request) -> web.Response:
+    """Take one event of a host."""
+    received_at = round(time.time(), 6)
+    data = await request.read()
+    try:
+        body = read_json(data)
+    except BadRequestError:
+        if "Token" in request.headers and await find_enterprise(request, {}) is None:
             return error_answer(401, "unknown_token", UNKNOWN_TOKEN)
-        unique_id = read_unique_id(self._kind, body)
-        event = read_event(
-            self._kind, unique_id, body, enterprise.directory, received_at=received_at, origin=self._origin
-        )
-        await request.app[JOURNAL].append(event, enterprise)
-        return web.Response(body=OK, content_type="application/json")
+        raise
+    enterprise = await find_enterprise(request, body)
+    if enterprise is None:
+        return error_answer(401, "unknown_token", UNKNOWN_TOKEN)
+    unique_id = read_unique_id(kind, body)
+    event = read_event(kind, unique_id, body, enterprise.directory, received_at=received_at, origin=origin)
+    await request.app[JOURNAL].append(event, enterprise)
+    return web.Response(body=OK, content_type="application/json")
 
 
 async def find_enterprise(request: web.Request, body: Mapping[str, Any]) -> Enterprise | None:
@@ -52,5 +45,6 @@ async def find_enterprise(request: web.Request, body: Mapping[str, Any]) -> Ente
 
 def routes() -> list[web.RouteDef]:
     """Every event route, with and without a trailing slash; `download` brings a recovered hangup."""
-    handlers = {kind: HostEvent(kind) for kind in sorted(KINDS)} | {"download": HostEvent("hangup", "download")}
+    handlers = {kind: partial(take, kind, "live") for kind in sorted(KINDS)}
+    handlers["download"] = partial(take, "hangup", "download")
     return [web.post(f"/{name}{slash}", handler) for name, handler in handlers.items() for slash in ("", "/")]

@@ -1,7 +1,5 @@
 """Errors become JSON; what nobody expected is logged once and shown to nobody."""
 
-from http import HTTPStatus
-
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -10,10 +8,10 @@ from aiohttp.typedefs import Handler
 from vochi_integrations.errors import BadRequestError, JournalError
 from vochi_integrations.web.answers import error_answer
 
-MESSAGES = {
-    404: "there is nothing at this address",
-    405: "this address does not take this method",
-    413: "the body is larger than 64 KiB",
+KNOWN = {
+    404: ("not_found", "there is nothing at this address"),
+    405: ("method_not_allowed", "this address does not take this method"),
+    413: ("body_too_large", "the body is larger than 64 KiB"),
 }
 
 log = structlog.get_logger()
@@ -37,8 +35,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _answer(error: web.HTTPException) -> web.Response:
-    code = HTTPStatus(error.status).phrase.lower().replace(" ", "_")
-    answer = error_answer(error.status, code, MESSAGES.get(error.status, error.reason))
+    code, message = KNOWN.get(error.status, ("bad_request", error.reason))
+    answer = error_answer(error.status, code, message)
     if isinstance(error, web.HTTPMethodNotAllowed):
         answer.headers["Allow"] = error.headers["Allow"]
     return answer

@@ -112,7 +112,7 @@ def _manager(extension: str, config: RetailCrmConfig) -> dict[str, object]:
     user = config.users.get(extension)
     if user is None:
         return {"code": extension} if not config.users else {}
-    return {"code": extension, "userId": int(user)} if user.isdecimal() else {"code": extension}
+    return {"code": extension, "userId": int(user)} if user.isascii() and user.isdecimal() else {"code": extension}
 
 
 def _record_url(template: str, number: str, call: str) -> str:

@@ -1,0 +1,63 @@
+"""Fixtures: a real PostgreSQL for the session, emptied for each test; a lab with the emulator and the daemon."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.lab import Lab
+from vochi_integrations import embedded
+from vochi_integrations.db import migrate, prepare
+
+TABLES = (
+    "enterprises, users, user_internal_phones, user_sessions, sessions, gsm_lines, sip_unit, integration_logs,"
+    " call_events, open_calls, integration_deliveries"
+)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user can reach when root runs the tests."""
+    with tempfile.TemporaryDirectory(prefix="vochi-tests-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def server(folder: Path) -> Iterator[str]:
+    """The DSN of a running server: `VOCHI_TEST_DSN`, else the embedded one."""
+    given = os.environ.get("VOCHI_TEST_DSN")
+    if given:
+        yield given
+        return
+    with embedded.running(folder) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def dsn(server: str) -> str:
+    """An up-to-date database without rows."""
+    await migrate(server)
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
+    await connection.close()
+    return server
+
+
+@pytest.fixture
+async def sql(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection such as an operator's psql."""
+    connection = await asyncpg.connect(dsn)
+    await prepare(connection)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def lab(dsn: str, sql: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[Lab]:
+    """The emulator with an account, and what is needed to run daemons against it."""
+    async with Lab.open(dsn, sql, tmp_path) as opened:
+        yield opened
