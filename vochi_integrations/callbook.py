@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from vochi_integrations.calls import CallState, Step, fold
+from vochi_integrations.calls import fold
+from vochi_integrations.callstate import CallState, Step
 from vochi_integrations.domain import CallEvent, Party
 from vochi_integrations.events import is_outside
 from vochi_integrations.phones import last9

@@ -10,7 +10,8 @@ from msgspec import Struct, field
 
 from vochi_integrations.background import Batcher
 from vochi_integrations.callbook import CallBook, Key
-from vochi_integrations.calls import CallState, Step, fold, idle_until
+from vochi_integrations.calls import fold, idle_until
+from vochi_integrations.callstate import CallState, Step
 from vochi_integrations.db import UNAVAILABLE, Database, HeldConnection, Row
 from vochi_integrations.domain import CallEvent, Delivery, Directory, Enterprise, Party, Reason
 from vochi_integrations.errors import JournalError

@@ -10,7 +10,7 @@ POPUP_PAUSE_LIMIT = 5.0
 class SlidingWindow:
     """At most `rate` requests in any second, as the CRM counts them (facts: retailcrm_api §1).
 
-    Times are seconds of any monotonic clock.
+    A rate below one is one request in its longer time. Times are seconds of any monotonic clock.
     """
 
     def __init__(self, rate: float) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.folding import DIRECTORY, ENTERPRISE, Outcome, events_of, play, read
 from tests.kinds import GROUP, INTERNAL, KINDS, MAIN, RECORDED, C, M, by_time, dial, hangup, mobile_leg, start, talk
 from vochi_integrations.callbook import CallBook
-from vochi_integrations.calls import OPEN_BRIDGE_SECONDS, CallState, fold, idle_until
+from vochi_integrations.calls import OPEN_BRIDGE_SECONDS, fold, idle_until
+from vochi_integrations.callstate import CallState
 from vochi_integrations.demo.sequences import RECORDED_AT, Sequence
 from vochi_integrations.domain import CallEvent, ClosePopup, Reason, ShowPopup, Skip, WriteRecord
 from vochi_integrations.events import timeout_event
