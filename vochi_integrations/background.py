@@ -79,11 +79,18 @@ class Batcher(Generic[Item]):
             while self._items:
                 batch = [self._items.popleft() for _ in range(min(self._limit, len(self._items)))]
                 await self._flush(batch)
+                await let_others_run()
             self._idle.set()
 
     async def drained(self) -> None:
         """Wait until everything added so far is flushed."""
         await self._idle.wait()
+
+
+async def let_others_run() -> None:
+    """Give way for a few turns of the loop: what a flush has freed goes out, and what that brings joins the next."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:

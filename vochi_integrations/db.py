@@ -20,6 +20,8 @@ MIGRATION_LOCK = 0x766F636869
 POOL_SIZE = 10
 COMMAND_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10.0
+# Planning a flush anew each time costs as much as running it; the plans do not depend on the parameters.
+SESSION = {"application_name": APPLICATION_NAME, "timezone": "UTC", "plan_cache_mode": "force_generic_plan"}
 NAMED_QUERY = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 Connection = asyncpg.Connection | PoolConnectionProxy
@@ -100,7 +102,7 @@ async def connected(dsn: str) -> AsyncIterator[Database]:
             reset=_keep_session,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
-            server_settings={"application_name": APPLICATION_NAME, "timezone": "UTC"},
+            server_settings=SESSION,
         )
     except (*UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
         raise unreachable(dsn, error) from None

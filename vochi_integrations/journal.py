@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import asyncpg
+import orjson
 import structlog
 from msgspec import Struct, field
 
@@ -57,9 +58,9 @@ class Entry(Struct):
 
 
 class Plan(Struct):
-    """What one flush stores: rows by column order of the query `append`."""
+    """What one flush stores."""
 
-    events: list[tuple[Any, ...]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     repeats: list[tuple[str, str, bytes]] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     before: dict[Key, CallState] = field(default_factory=dict)
@@ -142,7 +143,7 @@ class Journal:
 
     async def _recall_stored(self, plan: Plan) -> None:
         """After a conflict: read back the calls of this flush, and those that already have one of its events."""
-        events = [(row[0], row[1], row[8]) for row in plan.events]
+        events = [(row["enterprise"], row["unique_id"], bytes.fromhex(row["digest"])) for row in plan.events]
         rows = await self._connection.fetch("calls_of_events", *_columns(events, 3), timeout=STORE_TIMEOUT)
         keys = [(row["enterprise_number"], row["call_unique_id"]) for row in rows]
         await self.recall(dict.fromkeys([*plan.before, *keys]))
@@ -181,27 +182,22 @@ class Journal:
             await self._connection.execute("count_repeats", *_columns(plan.repeats, 3), timeout=STORE_TIMEOUT)
         if not plan.events and not closed:
             return
+        deliveries = [_delivery_row(delivery) for delivery in plan.deliveries]
+        flush = {"events": plan.events, "opened": opened, "closed": closed, "deliveries": deliveries}
         rows = await self._connection.fetch(
-            "append",
-            *_columns(plan.events, 11),
-            *_columns(opened, 3),
-            *_columns(closed, 2),
-            *self._deliveries.lease,
-            *_columns([_delivery_row(delivery) for delivery in plan.deliveries], 12),
-            timeout=STORE_TIMEOUT,
+            "append", orjson.dumps(flush), *self._deliveries.lease, timeout=STORE_TIMEOUT
         )
         self._keep_stored(plan, rows)
 
-    def _turned(self, plan: Plan) -> tuple[list[tuple[str, str, float]], list[Key]]:
+    def _turned(self, plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the calls that began, with when to look at them again, and the calls that ended."""
-        opened: list[tuple[str, str, float]] = []
-        closed = list(plan.ended)
+        opened, closed = [], [{"enterprise": number, "call": call} for number, call in plan.ended]
         for key, before in plan.before.items():
-            after = self.book.state(*key)
+            after, row = self.book.state(*key), {"enterprise": key[0], "call": key[1]}
             if after.is_live and not before.is_live:
-                opened.append((*key, idle_until(after, self._idle_seconds)))
+                opened.append(row | {"close_at": idle_until(after, self._idle_seconds)})
             elif before.is_live and not after.is_live:
-                closed.append(key)
+                closed.append(row)
         return opened, closed
 
     def _keep_stored(self, plan: Plan, rows: Iterable[Row]) -> None:
@@ -289,37 +285,41 @@ def _reason(step: Step, deliveries: Sequence[Delivery], enterprise: Enterprise) 
     return deliveries[0].reason if all(delivery.status == "skipped" for delivery in deliveries) else None
 
 
-def _event_row(number: str, call: str, event: CallEvent, step: Step, reason: str | None) -> tuple[Any, ...]:
-    return (
-        number,
-        event.unique_id,
-        call,
-        event.kind,
-        step.state.version,
-        event.received_at,
-        event.origin,
-        event.raw,
-        event.digest,
-        reason,
-        event.record_url,
-    )
+def _event_row(number: str, call: str, event: CallEvent, step: Step, reason: str | None) -> dict[str, Any]:
+    return {
+        "enterprise": number,
+        "unique_id": event.unique_id,
+        "call": call,
+        "kind": event.kind,
+        "version": step.state.version,
+        "received_at": event.received_at,
+        "origin": event.origin,
+        "raw": orjson.Fragment(event.raw),
+        "digest": event.digest.hex(),
+        "reason": reason,
+        "record_url": event.record_url or None,
+    }
 
 
 def _identity(delivery: Delivery) -> tuple[str, ...]:
     return delivery.enterprise, delivery.integration, delivery.call, delivery.kind, delivery.dedupe_key
 
 
-def _delivery_row(delivery: Delivery) -> tuple[Any, ...]:
-    return (
-        *_identity(delivery),
-        delivery.cls,
-        delivery.payload,
-        delivery.status,
-        delivery.reason,
-        delivery.attempts,
-        delivery.event_at,
-        delivery.deadline_at,
-    )
+def _delivery_row(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "enterprise": delivery.enterprise,
+        "integration": delivery.integration,
+        "call": delivery.call,
+        "kind": delivery.kind,
+        "dedupe_key": delivery.dedupe_key,
+        "cls": delivery.cls,
+        "payload": delivery.payload,
+        "status": delivery.status,
+        "reason": delivery.reason,
+        "attempts": delivery.attempts,
+        "event_at": delivery.event_at,
+        "deadline_at": delivery.deadline_at,
+    }
 
 
 def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:

@@ -7,41 +7,34 @@ WITH stored AS (
         received_timestamp, data_source, raw_data, event_hash, reason, record_url
     )
     SELECT
-        enterprise_number, unique_id, call_unique_id, event_type, event_sequence,
-        to_timestamp(received_at) AT TIME ZONE 'UTC', to_timestamp(received_at) AT TIME ZONE 'UTC',
-        data_source, raw_data, event_hash, reason, nullif(record_url, '')
-    FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::float8[], $7::text[], $8::jsonb[],
-        $9::bytea[], $10::text[], $11::text[]
-    ) AS e (
-        enterprise_number, unique_id, call_unique_id, event_type, event_sequence, received_at, data_source, raw_data,
-        event_hash, reason, record_url
+        enterprise, unique_id, call, kind, version, to_timestamp(received_at) AT TIME ZONE 'UTC',
+        to_timestamp(received_at) AT TIME ZONE 'UTC', origin, raw, decode(digest, 'hex'), reason, record_url
+    FROM jsonb_to_recordset($1::jsonb -> 'events') AS e (
+        enterprise text, unique_id text, call text, kind text, version int, received_at float8, origin text, raw jsonb,
+        digest text, reason text, record_url text
     )
 ), opened AS (
     INSERT INTO open_calls (enterprise_number, unique_id, close_at)
-    SELECT enterprise_number, unique_id, to_timestamp(close_at)
-    FROM unnest($12::text[], $13::text[], $14::float8[]) AS o (enterprise_number, unique_id, close_at)
+    SELECT enterprise, call, to_timestamp(close_at)
+    FROM jsonb_to_recordset($1::jsonb -> 'opened') AS o (enterprise text, call text, close_at float8)
     ON CONFLICT DO NOTHING
 ), closed AS (
     DELETE FROM open_calls o
-    USING unnest($15::text[], $16::text[]) AS c (enterprise_number, unique_id)
-    WHERE o.enterprise_number = c.enterprise_number AND o.unique_id = c.unique_id
+    USING jsonb_to_recordset($1::jsonb -> 'closed') AS c (enterprise text, call text)
+    WHERE o.enterprise_number = c.enterprise AND o.unique_id = c.call
 )
 INSERT INTO integration_deliveries (
     enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, reason,
     attempts, event_at, deadline_at, locked_by, locked_until
 )
 SELECT
-    enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, reason,
+    enterprise, integration, call, kind, dedupe_key, cls, payload, status, reason,
     attempts, to_timestamp(event_at), to_timestamp(deadline_at),
-    CASE WHEN status IN ('pending', 'sending') THEN $17 END,
-    CASE WHEN status IN ('pending', 'sending') THEN now() + make_interval(secs => $18) END
-FROM unnest(
-    $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::jsonb[], $26::text[], $27::text[],
-    $28::int[], $29::float8[], $30::float8[]
-) AS d (
-    enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, reason,
-    attempts, event_at, deadline_at
+    CASE WHEN status IN ('pending', 'sending') THEN $2::text END,
+    CASE WHEN status IN ('pending', 'sending') THEN now() + make_interval(secs => $3) END
+FROM jsonb_to_recordset($1::jsonb -> 'deliveries') AS d (
+    enterprise text, integration text, call text, kind text, dedupe_key text, cls text, payload jsonb, status text,
+    reason text, attempts int, event_at float8, deadline_at float8
 )
 ON CONFLICT (enterprise_number, integration_type, call_external_id, kind, dedupe_key) DO NOTHING
 RETURNING id, enterprise_number, integration_type, call_external_id, kind, dedupe_key
