@@ -50,14 +50,16 @@ async def background(loops: Mapping[str, Coroutine[Any, Any, Any]]) -> AsyncIter
 
 
 class Batcher(Generic[Item]):
-    """Group commit: while one batch is on its way, the next collects; no timer, no added wait.
+    """Group commit: while one batch is on its way, the next collects.
 
-    `flush` gets up to `limit` items in their order and must not raise.
+    `flush` gets up to `limit` items in their order and must not raise. `linger` is how many seconds the first item of
+    a batch may wait for company: none where somebody waits for the flush.
     """
 
-    def __init__(self, flush: Callable[[list[Item]], Awaitable[None]], limit: int) -> None:
+    def __init__(self, flush: Callable[[list[Item]], Awaitable[None]], limit: int, linger: float = 0.0) -> None:
         self._flush = flush
         self._limit = limit
+        self._linger = linger
         self._items: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -76,6 +78,7 @@ class Batcher(Generic[Item]):
         while True:
             await self._wake.wait()
             self._wake.clear()
+            await asyncio.sleep(self._linger)
             while self._items:
                 batch = [self._items.popleft() for _ in range(min(self._limit, len(self._items)))]
                 await self._flush(batch)

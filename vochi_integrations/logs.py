@@ -1,10 +1,10 @@
 """Structured logs on stdout: JSON for journald, coloured text on a terminal; never a secret."""
 
 import logging
-import queue
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -19,18 +19,21 @@ SECRET_KEYS = re.compile(r"(?i)token|secret|api_?key|password|cookie|client_?id|
 PHONE_KEYS = frozenset({"phone", "external_phone"})
 QUEUED_LINES = 10_000
 FLUSH_SECONDS = 2.0
+WRITE_SECONDS = 0.05
 MASK = "****"
 
 
 class LineWriter:
     """Writes lines from a thread of its own, so that a reader who does not read never stops the loop.
 
+    The thread looks every `WRITE_SECONDS`: waking it for each line would cost more than the line.
     When more than `QUEUED_LINES` wait, new ones are dropped and counted.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._lines: queue.Queue[bytes | None] = queue.Queue(QUEUED_LINES)
+        self._lines: deque[bytes] = deque()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
         self.dropped = 0
 
@@ -39,26 +42,29 @@ class LineWriter:
 
     def stop(self) -> None:
         """Write what waits, for `FLUSH_SECONDS` at most."""
-        try:
-            self._lines.put(None, timeout=FLUSH_SECONDS)
-        except queue.Full:
-            return
+        self._stopping.set()
         self._thread.join(FLUSH_SECONDS)
 
     def write_line(self, line: bytes) -> None:
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if len(self._lines) < QUEUED_LINES:
+            self._lines.append(line)
+        else:
             self.dropped += 1
 
     def _run(self) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
-                self._stream.write(line + b"\n")
-                if self._lines.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):
-                self.dropped += 1
+        while not self._stopping.wait(WRITE_SECONDS):
+            self._write_all()
+        self._write_all()
+
+    def _write_all(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if not lines:
+            return
+        try:
+            self._stream.write(b"\n".join(lines) + b"\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.dropped += len(lines)
 
 
 class _Logger:

@@ -20,6 +20,8 @@ from vochi_integrations.logs import without_secrets
 LaneKey = tuple[str, str]
 BATCH = 500
 LOGS_KEPT = 20_000
+SETTLE_SECONDS = 0.01
+LOG_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 
 log = structlog.get_logger()
@@ -43,8 +45,8 @@ class Outbox:
         self._database = database
         self.owner = owner
         self._lease = lease
-        self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, BATCH)
-        self.logs: Batcher[tuple[Delivery, Answer]] = Batcher(self._write_logs, BATCH)
+        self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, BATCH, SETTLE_SECONDS)
+        self.logs: Batcher[tuple[Delivery, Answer]] = Batcher(self._write_logs, BATCH, LOG_SECONDS)
         self.logs_dropped = 0
 
     def settle(self, settlement: Settlement) -> None:
