@@ -42,7 +42,8 @@ class Store:
 
     async def run(self) -> None:
         statement = await self._connection.prepare(
-            "INSERT INTO bench_events(unique_id, event_type, raw) SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[])"
+            "INSERT INTO bench_events(unique_id, event_type, raw)"
+            " SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[])"
         )
         while True:
             await self._wake.wait()

@@ -105,7 +105,8 @@ async def add_tenants(dsn: str, count: int, crm_port: int) -> list[str]:
     ]
     await connection.execute(
         "INSERT INTO enterprises(number, name, name2, secret, integrations_config)"
-        " SELECT n, 'Company ' || n, t, 'secret-' || n, c FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS x(n, t, c)",
+        " SELECT n, 'Company ' || n, t, 'secret-' || n, c"
+        " FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS x(n, t, c)",
         numbers,
         tokens,
         configs,

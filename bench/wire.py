@@ -8,6 +8,7 @@ from typing import cast
 
 from msgspec import Struct
 
+HEAD = b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 END_OF_HEAD = b"\r\n\r\n"
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"success":true}'
 
@@ -41,8 +42,7 @@ class Connection(asyncio.Protocol):
         if self.transport is None:
             raise ConnectionResetError("closed")
         self._waiting = asyncio.get_running_loop().create_future()
-        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)
+        self.transport.write(HEAD % (path.encode(), len(body)) + body)
         self._sent_at = time.perf_counter()
         return await self._waiting
 

@@ -34,7 +34,7 @@ from vochi_integrations.outbox import Outbox
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, gateway, intake, status
+from vochi_integrations.web import cache, gateway, intake, status, traces
 from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
@@ -152,5 +152,6 @@ def create_internal() -> web.Application:
     app.add_routes(intake.routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
+    app.add_routes(traces.routes)
     app.add_routes(status.internal_routes)
     return app

@@ -19,10 +19,7 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (0), or until a background task dies (1)."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+    stop = stop_signal()
     async with running(settings) as (served, _, _):
         signalled = asyncio.create_task(stop.wait(), name="signal")
         ends: set[asyncio.Future[Any]] = {signalled, served.loops.failed}
@@ -32,6 +29,14 @@ async def serve(settings: Settings) -> int:
         failed = served.loops.failed.done()
     log.info("stopped")
     return int(failed)
+
+
+def stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set, in place of what they did."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    return stop
 
 
 @asynccontextmanager

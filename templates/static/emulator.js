@@ -95,7 +95,12 @@ function makeCard(popup) {
     element("div", "head", element("b", "", heading(popup)), element("span", "timer")),
     element("div", "phone", readable(popup.phone)),
     element("div", popup.customer ? "who" : "who new", popup.customer ?? labels.new_customer),
-    element("div", "facts", line, element("span", "", `${labels.received} ${clock(popup.at)}`)));
+    element("div", "facts", line, element("span", "", received(popup))));
+}
+
+function received(popup) {
+  if (popup.delay === null) return `${labels.received} ${clock(popup.at)}`;
+  return `${popup.delay.toLocaleString(document.documentElement.lang)} ${labels.after_dial}`;
 }
 
 const heading = (popup) => `${popup.direction === "in" ? "↙" : "↗"} ${labels[popup.direction]}`;

@@ -184,7 +184,8 @@ async def test_the_demo_shows_that_the_crm_got_what_each_call_should_bring(tmp_p
     assert out.splitlines()[-1] == "demo ok: 13 calls, 12 pop-ups, 12 records"
 
 
-async def test_the_demo_ends_on_ctrl_c_and_leaves_nothing_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_demo_ends_when_told_to_and_leaves_nothing_running(tmp_path: Path, number: int) -> None:
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         "demo",
@@ -197,9 +198,9 @@ async def test_the_demo_ends_on_ctrl_c_and_leaves_nothing_running(tmp_path: Path
     async with asyncio.timeout(30):
         while b"pop-up" not in await process.stdout.readline():
             pass
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = await process.communicate()
-    assert errors == b""
+    assert (process.returncode, errors) == (0, b"")
     listed = await asyncio.create_subprocess_exec("ps", "-eo", "sid,args", stdout=asyncio.subprocess.PIPE)
     processes = (await listed.communicate())[0].decode().splitlines()
     assert not [line for line in processes if line.split()[0] == str(process.pid)]

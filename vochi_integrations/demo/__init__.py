@@ -14,6 +14,7 @@ from vochi_integrations.demo.stage import TOKEN, Stage, stage
 from vochi_integrations.demo.timeline import Timeline, say, table
 from vochi_integrations.errors import StartupError
 from vochi_integrations.logs import quiet
+from vochi_integrations.serve import stop_signal
 
 PAGE_PORT = 8030
 LONGEST_ONCE = 2.5
@@ -24,11 +25,25 @@ PAUSE = 1.5
 
 
 async def demo(*, once: bool) -> int:
-    """Play every recorded call once and check the CRM (0 or 1), or play them for ever until interrupted."""
+    """Play every recorded call once and check the CRM (0 or 1), or play them until SIGINT or SIGTERM (0)."""
     quiet()
-    if once:
-        async with stage(0) as scene:
-            return await _play_once(scene)
+    stop = stop_signal()
+    playing = asyncio.create_task(_once() if once else _for_ever())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not playing.done():
+        playing.cancel()
+        await asyncio.wait({playing})
+    return 0 if playing.cancelled() else playing.result()
+
+
+async def _once() -> int:
+    async with stage(0) as scene:
+        return await _play_once(scene)
+
+
+async def _for_ever() -> int:
     try:
         async with stage(PAGE_PORT) as scene:
             await _play_for_ever(scene)

@@ -33,6 +33,7 @@ class Timeline:
     def dialled(self, unique_id: str, at: float) -> None:
         """Remember when a dial was sent, to measure its pop-up from there."""
         self._dialled.setdefault(unique_id, deque()).append(at)
+        self._account.note_dial(unique_id, time.time())
 
     def note(self, text: str) -> None:
         say(f"{time.perf_counter() - self._began:7.2f}  {text}")

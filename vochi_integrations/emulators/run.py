@@ -1,11 +1,9 @@
 """The command `emulate`: a CRM that listens until it is stopped."""
 
-import asyncio
-import signal
 from collections.abc import Mapping
 
 from vochi_integrations.emulators.retailcrm import Account, create_app
-from vochi_integrations.serve import listening
+from vochi_integrations.serve import listening, stop_signal
 
 CODES = {"150": 16, "151": 18, "152": 19, "153": 22, "155": 25, "157": 27}  # the stand-in's own managers
 MODULE = "vochi-telephony"
@@ -26,9 +24,7 @@ def connected_account(account: Account, codes: Mapping[str, int]) -> Account:
 
 async def run_retailcrm(host: str, port: int) -> int:
     """Serve the emulator until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    stop = stop_signal()
     async with listening(create_app([connected_account(Account(), CODES)]), host, port, "emulator", 1.0) as actual:
         print(f"RetailCRM emulator: http://{host}:{actual}/ with the API key demo-key", flush=True)  # noqa: T201
         await stop.wait()

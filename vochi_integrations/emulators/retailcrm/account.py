@@ -118,6 +118,7 @@ class Account:
         # Never shortened: a call forgotten would be stored again, and a doubled upload not be noticed.
         self.calls: dict[str, Call] = {}
         self.screens = Screens()
+        self.dialled_at: dict[str, float] = {}
         self.totals = Totals()
         self.telephony_window = Window(TELEPHONY_PER_SECOND)
         self.window = Window(REQUESTS_PER_SECOND)
@@ -127,6 +128,12 @@ class Account:
         """Wake the pages that show this account."""
         for wake in self.listeners:
             wake.set()
+
+    def note_dial(self, call_id: str, at: float) -> None:
+        """Learn when the PBX sent a dial (`time.time`), which no CRM knows, to show how long its pop-up took."""
+        self.dialled_at[call_id] = at
+        if len(self.dialled_at) > KEPT:
+            del self.dialled_at[next(iter(self.dialled_at))]
 
     def switch(self, changes: Mapping[str, object]) -> None:
         self.switches = self.switches.changed(changes)
@@ -153,6 +160,7 @@ class Account:
         self.events.append(event)
         self.totals.events += 1
         self.screens.show(event.event, self.called(event.event), event.at)
+        self.screens.note_delay(event.event, self.dialled_at)
         self.tell()
 
     def called(self, event: Mapping[str, Any]) -> set[int]:

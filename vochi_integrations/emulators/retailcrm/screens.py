@@ -11,7 +11,10 @@ KEPT = 1_000
 
 
 class Popup(msgspec.Struct):
-    """A card on one manager's screen; open until a hangup names that manager and the same call."""
+    """A card on one manager's screen; open until a hangup names that manager and the same call.
+
+    `delay` is milliseconds since the PBX sent its dial, where that is known.
+    """
 
     user_id: int
     call_id: str
@@ -19,6 +22,7 @@ class Popup(msgspec.Struct):
     direction: str
     line: str | None
     at: float
+    delay: float | None = None
     closed_at: float | None = None
     status: str | None = None
 
@@ -45,6 +49,15 @@ class Screens:
             del self.open[next(iter(self.open))]
         line = event.get("externalPhone")
         self.open[user_id, call_id] = Popup(user_id, call_id, event["phone"], event["type"], line, at)
+
+    def note_delay(self, event: Mapping[str, Any], dialled_at: Mapping[str, float]) -> None:
+        """Say on the cards an event has just opened how long after the dial that was."""
+        call_id = event.get("callExternalId")
+        if call_id not in dialled_at:
+            return
+        for popup in self.open.values():
+            if popup.call_id == call_id and popup.delay is None:
+                popup.delay = round((popup.at - dialled_at[call_id]) * 1000, 1)
 
     def close(self, event: Mapping[str, Any], user_id: int, call_id: str, at: float) -> None:
         if popup := self.open.pop((user_id, call_id), None):
