@@ -20,8 +20,7 @@ MIGRATION_LOCK = 0x766F636869
 POOL_SIZE = 10
 COMMAND_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10.0
-# Planning a flush anew each time costs as much as running it; the plans do not depend on the parameters.
-SESSION = {"application_name": APPLICATION_NAME, "timezone": "UTC", "plan_cache_mode": "force_generic_plan"}
+SESSION = {"application_name": APPLICATION_NAME, "timezone": "UTC"}
 NAMED_QUERY = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 Connection = asyncpg.Connection | PoolConnectionProxy
@@ -65,7 +64,10 @@ class Database:
 
 
 class HeldConnection:
-    """Runs queries on one connection that is kept: half the price of taking one from the pool each time."""
+    """Runs the same few queries on one connection that is kept: half the price of taking one from the pool each time.
+
+    Their plans do not depend on their parameters, and planning anew costs as much as running: it is done once.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -87,6 +89,7 @@ class HeldConnection:
             await self._database.pool.release(held)
         if self._connection is None:
             self._connection = await self._database.pool.acquire(timeout=timeout)
+            await self._connection.execute("SET plan_cache_mode = force_generic_plan", timeout=timeout)
         return self._connection
 
 

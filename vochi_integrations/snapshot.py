@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -29,11 +29,12 @@ OnChange = Callable[[Collection[str]], None]
 
 
 class Snapshot(Struct, frozen=True):
-    """Every enterprise at one moment."""
+    """Every enterprise at one moment. `shared` are the tokens and secrets that more than one has."""
 
     by_number: Mapping[str, Enterprise] = field(default_factory=dict)
     by_token: Mapping[str, Enterprise] = field(default_factory=dict)
     by_secret: Mapping[str, Enterprise] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, enterprises: Iterable[Enterprise]) -> "Snapshot":
@@ -43,15 +44,46 @@ class Snapshot(Struct, frozen=True):
             {item.number: item for item in ranked},
             {item.token: item for item in ranked if item.token},
             {item.secret: item for item in ranked if item.secret},
+            _shared(ranked),
         )
 
-    def with_reloaded(self, numbers: Collection[str], found: Iterable[Enterprise]) -> "Snapshot":
+    def with_reloaded(self, numbers: Collection[str], found: Collection[Enterprise]) -> "Snapshot":
         """Return a copy in which `numbers` are as `found`; those not found are gone."""
-        kept = (item for number, item in self.by_number.items() if number not in numbers)
-        return Snapshot.of([*kept, *found])
+        gone = [self.by_number[number] for number in numbers if number in self.by_number]
+        rest = self._without(gone)
+        if rest is None or _shared(found) or any(rest.knows(item) for item in found):
+            kept = (item for number, item in self.by_number.items() if number not in numbers)
+            return Snapshot.of([*kept, *found])
+        return Snapshot(
+            {**rest.by_number, **{item.number: item for item in found}},
+            {**rest.by_token, **{item.token: item for item in found if item.token}},
+            {**rest.by_secret, **{item.secret: item for item in found if item.secret}},
+            self.shared,
+        )
+
+    def _without(self, gone: Iterable[Enterprise]) -> "Snapshot | None":
+        """Return a copy without some; None when one of them shares its token with another."""
+        by_number, by_token, by_secret = dict(self.by_number), dict(self.by_token), dict(self.by_secret)
+        for item in gone:
+            if item.token in self.shared or item.secret in self.shared:
+                return None
+            del by_number[item.number]
+            by_token.pop(item.token, None)
+            by_secret.pop(item.secret, None)
+        return Snapshot(by_number, by_token, by_secret, self.shared)
+
+    def knows(self, item: Enterprise) -> bool:
+        """Tell whether another enterprise has this one's token or secret."""
+        proofs = (item.token, item.secret)
+        return any(proof in self.by_token or proof in self.by_secret for proof in proofs if proof)
 
 
-class Counters(Struct):
+def _shared(enterprises: Iterable[Enterprise]) -> frozenset[str]:
+    proofs = Counter(proof for item in enterprises for proof in {item.token, item.secret})
+    return frozenset(proof for proof, count in proofs.items() if proof and count > 1)
+
+
+class Statistics(Struct):
     """What `/stats` tells of the snapshot; times are UTC epoch seconds."""
 
     hits: int = 0
@@ -83,7 +115,7 @@ class SnapshotStore:
         self._wake = asyncio.Event()
         self._swapping = asyncio.Lock()
         self.current = Snapshot()
-        self.counters = Counters()
+        self.counters = Statistics()
         self.listening = False
         self.on_change: OnChange = lambda _: None
 

@@ -7,28 +7,31 @@ WHERE $1::text[] IS NULL OR number = ANY ($1)
 -- load_extensions --
 -- The internal numbers of enterprises, each with the person it belongs to.
 SELECT p.enterprise_number, p.phone_number, u.personal_phone, u.follow_me_number
-FROM user_internal_phones p
+FROM unnest($1::text[]) AS n (number)
+JOIN user_internal_phones p ON p.enterprise_number = n.number
 LEFT JOIN users u ON u.id = p.user_id
-WHERE p.enterprise_number = ANY ($1) AND p.phone_number IS NOT NULL
+WHERE p.phone_number IS NOT NULL
 ORDER BY p.id
 
 -- load_mobiles --
 -- The own numbers of people who have no internal number.
 SELECT u.enterprise_number, u.personal_phone, u.follow_me_number
-FROM users u
-WHERE u.enterprise_number = ANY ($1)
-  AND (u.personal_phone IS NOT NULL OR u.follow_me_number IS NOT NULL)
+FROM unnest($1::text[]) AS n (number)
+JOIN users u ON u.enterprise_number = n.number
+WHERE (u.personal_phone IS NOT NULL OR u.follow_me_number IS NOT NULL)
   AND NOT EXISTS (SELECT FROM user_internal_phones p WHERE p.user_id = u.id)
 
 -- load_lines --
 -- The trunks of enterprises: GSM lines with their number, SIP lines with their rule for incoming numbers.
 SELECT enterprise_number, line_id AS trunk, phone_number, NULL AS incoming_transform
-FROM gsm_lines
-WHERE enterprise_number = ANY ($1) AND line_id IS NOT NULL
+FROM unnest($1::text[]) AS n (number)
+JOIN gsm_lines ON enterprise_number = number
+WHERE line_id IS NOT NULL
 UNION ALL
 SELECT enterprise_number, line_name, NULL, incoming_transform
-FROM sip_unit
-WHERE enterprise_number = ANY ($1) AND line_name IS NOT NULL
+FROM unnest($1::text[]) AS n (number)
+JOIN sip_unit ON enterprise_number = number
+WHERE line_name IS NOT NULL
 
 -- add_enterprise --
 -- Create an enterprise, or set the given values of one that exists.
