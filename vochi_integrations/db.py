@@ -30,10 +30,11 @@ UNAVAILABLE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TransactionRollbackError,
 )
 
 
@@ -76,12 +77,14 @@ class HeldConnection:
     async def fetch(self, name: str, *args: Any, timeout: float) -> list[Row]:  # noqa: ASYNC109
         connection = await self._acquire(timeout)
         self._database.queries += 1
-        return await connection.fetch(queries()[name], *args, timeout=timeout)
+        try:
+            return await connection.fetch(queries()[name], *args, timeout=timeout)
+        except UNAVAILABLE:
+            connection.terminate()
+            raise
 
-    async def execute(self, name: str, *args: Any, timeout: float) -> str:  # noqa: ASYNC109
-        connection = await self._acquire(timeout)
-        self._database.queries += 1
-        return await connection.execute(queries()[name], *args, timeout=timeout)
+    async def execute(self, name: str, *args: Any, timeout: float) -> None:  # noqa: ASYNC109
+        await self.fetch(name, *args, timeout=timeout)
 
     async def _acquire(self, timeout: float) -> PoolConnectionProxy:  # noqa: ASYNC109
         if self._connection is not None and self._connection.is_closed():
@@ -89,7 +92,11 @@ class HeldConnection:
             await self._database.pool.release(held)
         if self._connection is None:
             self._connection = await self._database.pool.acquire(timeout=timeout)
-            await self._connection.execute("SET plan_cache_mode = force_generic_plan", timeout=timeout)
+            try:
+                await self._connection.execute("SET plan_cache_mode = force_generic_plan", timeout=timeout)
+            except UNAVAILABLE:
+                self._connection.terminate()
+                raise
         return self._connection
 
 
