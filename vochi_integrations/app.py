@@ -155,6 +155,7 @@ async def _running(
             app[UPTIME] = Uptime(time.monotonic())
         yield Daemon(settings, *apps, owner_of_loops, journal, dispatcher, outbox)
     await store.close()
+    journal.close()
 
 
 def create_public() -> web.Application:

@@ -85,6 +85,10 @@ class Journal:
         self.book = CallBook()
         self.batcher: Batcher[Entry] = Batcher(self._flush, BATCH)
 
+    def close(self) -> None:
+        self._connection.close()
+        self._replaying.close()
+
     async def append(self, event: CallEvent, enterprise: Enterprise) -> Receipt:
         """Return when the event is durable. Raises JournalError when it could not be stored, or too many wait."""
         if len(self.batcher) >= WAITING_EVENTS:
