@@ -216,12 +216,12 @@ class Lane:
         if not (self._realtime or self._history or self._halves):
             return
         now, window = self._loop.time(), self._around.window(self._key)
+        moments = [window.wait_seconds(now, 0 if self._realtime else window.reserve)]
         if self._realtime:
-            pause = min(window.wait_seconds(now), max(0.0, self._realtime[0].expires - now))
-        else:
-            pause = window.wait_seconds(now, window.reserve)
-        if pause > 0:
-            self._timer = self._loop.call_later(pause, self._on_timer)
+            moments.append(self._realtime[0].expires - now)
+        pauses = [moment for moment in moments if moment > 0]
+        if pauses:
+            self._timer = self._loop.call_later(min(pauses), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
