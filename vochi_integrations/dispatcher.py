@@ -45,6 +45,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._recovered: set[LaneKey] = set()
+        self._busy: set[LaneKey] = set()
 
     @property
     def lease(self) -> tuple[str, float]:
@@ -114,6 +115,11 @@ class Dispatcher:
         self._recovered.add(key)
         self._wake.set()
 
+    def has_room(self, key: LaneKey) -> None:
+        """A lane that had enough wants more."""
+        if key in self._busy:
+            self._wake.set()
+
     def on_change(self, numbers: Collection[str]) -> None:
         """Configuration has changed: what was parked may go."""
         changed = set(numbers)
@@ -139,7 +145,7 @@ class Dispatcher:
         if self._recovered:
             recovered, self._recovered = self._recovered, set()
             await self.outbox.wake_lanes(recovered)
-        busy = [key for key, lane in self._lanes.items() if not lane.takes_more]
+        busy = self._busy = {key for key, lane in self._lanes.items() if not lane.takes_more}
         claimed = await self.outbox.claim(busy, CLAIMED_AT_ONCE, self.settings.queue_limit)
         for delivery in claimed:
             self._lane(delivery).resume(delivery)

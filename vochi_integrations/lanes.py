@@ -40,6 +40,8 @@ class Around(Surroundings, Protocol):
 
     def answers_again(self, key: LaneKey) -> None: ...
 
+    def has_room(self, key: LaneKey) -> None: ...
+
 
 class LaneStatus(Struct, frozen=True, kw_only=True):
     """A lane as `/stats` shows it. `probe_in` is seconds until the CRM is asked again, None while it is closed."""
@@ -308,6 +310,8 @@ class Lane:
             if upload.later:
                 self._back_off(upload)
             self._pump()
+            if self.takes_more:
+                self._around.has_room(self._key)
 
     def _back_off(self, upload: Upload) -> None:
         """Pause for the outage, not for the record: all that waits here waits as long, in the table."""
