@@ -88,7 +88,7 @@ class Dispatcher:
 
     def accept(self, deliveries: Iterable[Delivery]) -> None:
         """Committed: pop-ups first, then the rest."""
-        work = [delivery for delivery in deliveries if delivery.status in ("pending", "sending")]
+        work = self.outbox.holding(item for item in deliveries if item.status in ("pending", "sending"))
         for delivery in sorted(work, key=lambda item: item.cls == "history"):
             self._lane(delivery).accept(delivery)
 

@@ -188,7 +188,8 @@ class Enterprise(Struct, frozen=True, kw_only=True):
 class Delivery(Struct, kw_only=True):
     """One row of `integration_deliveries`: what one CRM is to be told about one call.
 
-    `deadline_at` is UTC epoch seconds after which no attempt may begin, None for history within its age.
+    `deadline_at` is UTC epoch seconds after which no attempt may begin, None for history within its age. `lapses` is
+    how often this daemon's leases had lapsed when it got the delivery.
     """
 
     enterprise: str
@@ -203,4 +204,5 @@ class Delivery(Struct, kw_only=True):
     event_at: float = 0.0
     deadline_at: float | None = None
     attempts: int = 0
+    lapses: int = 0
     id: int = 0

@@ -292,7 +292,10 @@ class Lane:
     async def _run_realtime(self, attempt: Attempt) -> None:
         tried = Tried()
         try:
-            tried = await self._screens.attempt(attempt, self._around.enterprise(self._key[0]))
+            if await self._around.outbox.still_held([attempt.delivery]):
+                tried = await self._screens.attempt(attempt, self._around.enterprise(self._key[0]))
+            else:
+                self._screens.abandon(attempt)
         finally:
             self._leave("realtime", tried.answer)
             self._pump()
@@ -303,7 +306,8 @@ class Lane:
     async def _run_history(self, batch: list[Delivery]) -> None:
         upload = Upload()
         try:
-            upload = await self._records.upload(batch, self._around.enterprise(self._key[0]))
+            held = await self._around.outbox.still_held(batch)
+            upload = await self._records.upload(held, self._around.enterprise(self._key[0])) if held else upload
         finally:
             self._leave("history", upload.answer)
             self._halves.extend(upload.halves)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 import structlog
@@ -53,6 +53,8 @@ class Outbox:
         self.spool = spool
         self.owner = owner
         self._lease = lease
+        self._renewed_until = time.monotonic() + lease
+        self._lapses = 0
         self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, BATCH, SETTLE_SECONDS)
         self.logs: Batcher[tuple[Delivery, Answer]] = Batcher(self._write_logs, BATCH, LOG_SECONDS)
         self.logs_dropped = 0
@@ -79,7 +81,29 @@ class Outbox:
         rows = await self._database.fetch(
             "claim", self.owner, self._lease, *_lane_columns(busy_lanes), limit, of_a_lane, timeout=POLL_TIMEOUT
         )
-        return [_delivery(row) for row in rows]
+        return self.holding(_delivery(row) for row in rows)
+
+    def holding(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Note that deliveries have just become ours."""
+        found = list(deliveries)
+        for delivery in found:
+            delivery.lapses = self._lapses
+        return found
+
+    async def still_held(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Return those that no other daemon has taken over: asks the table only when our leases may have lapsed.
+
+        While PostgreSQL is away nobody can take anything over.
+        """
+        if time.monotonic() < self._renewed_until and all(item.lapses == self._lapses for item in deliveries):
+            return deliveries
+        try:
+            ids = [item.id for item in deliveries]
+            rows = await self._database.fetch("still_held", self.owner, ids, timeout=WRITE_TIMEOUT)
+        except UNAVAILABLE:
+            return deliveries
+        held = {row["id"] for row in rows} | {0}
+        return [item for item in deliveries if item.id in held]
 
     async def next_due_seconds(self, busy_lanes: Collection[LaneKey]) -> float | None:
         """Return the seconds until the next delivery that may be claimed is due, None when none waits."""
@@ -91,7 +115,11 @@ class Outbox:
         await self._database.execute("wake_lanes", *_lane_columns(keys), timeout=POLL_TIMEOUT)
 
     async def renew(self) -> None:
+        """Keep what we hold. What we held when we came too late may be another daemon's by now."""
+        now = time.monotonic()
         await self._database.execute("renew_leases", self.owner, self._lease, timeout=POLL_TIMEOUT)
+        self._lapses += now > self._renewed_until
+        self._renewed_until = now + self._lease
 
     async def take_over(self) -> None:
         """At start: let go of what an earlier process of our name held; bury pop-ups it may have shown."""
@@ -187,7 +215,8 @@ def _log_line(item: Settlement) -> None:
     if item.status in ("pending", "sending"):
         return
     delivery, answer = item.delivery, item.answer
-    log.info(
+    lost = item.status == "failed" and delivery.cls == "history"
+    (log.error if lost else log.info)(
         "delivery",
         enterprise=delivery.enterprise,
         integration=delivery.integration,

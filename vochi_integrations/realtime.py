@@ -129,6 +129,13 @@ class Screens:
         if cards is not None:
             self._ended(delivery, cards)
 
+    def abandon(self, attempt: Attempt) -> None:
+        """Another daemon has taken a delivery over."""
+        cards = self._cards.get(attempt.delivery.call)
+        if cards is not None:
+            cards.running -= attempt.begun
+            self._ended(attempt.delivery, cards)
+
     async def _send(self, attempt: Attempt, enterprise: Enterprise, codes: list[str]) -> Tried:
         delivery = attempt.delivery
         if delivery.status != "sending":

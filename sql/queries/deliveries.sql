@@ -108,6 +108,12 @@ UPDATE integration_deliveries
 SET locked_until = now() + make_interval(secs => $2)
 WHERE locked_by = $1 AND status IN ('pending', 'sending')
 
+-- still_held --
+-- Those of some deliveries that this daemon still holds.
+SELECT id
+FROM integration_deliveries
+WHERE id = ANY ($2::bigint[]) AND locked_by = $1 AND status IN ('pending', 'sending')
+
 -- release_leases --
 -- Let go of all that this daemon held: nobody else of its name is alive.
 UPDATE integration_deliveries
