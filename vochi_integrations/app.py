@@ -42,7 +42,7 @@ from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
 FIRST_LISTEN_SECONDS = 5.0
-LAST_WRITES_SECONDS = 5.0
+LAST_WRITES_SECONDS = 2.0
 
 
 class Daemon(Struct):
@@ -56,12 +56,15 @@ class Daemon(Struct):
     dispatcher: Dispatcher
     outbox: Outbox
 
-    async def finish(self) -> None:
-        """After the listeners are closed: store what was accepted, end what runs, leave the rest in the table."""
-        await self.journal.batcher.drained()
-        await self.dispatcher.finish(self.settings.server.shutdown_seconds)
+    async def finish(self, deadline: float) -> None:
+        """After the listeners are closed: store what was accepted, end what runs, leave the rest in the table.
+
+        CRM requests may run until `deadline` (loop time); what came of them has `LAST_WRITES_SECONDS` more.
+        """
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WRITES_SECONDS):
+            async with asyncio.timeout_at(deadline + LAST_WRITES_SECONDS):
+                await self.journal.batcher.drained()
+                await self.dispatcher.finish(deadline)
                 await self.outbox.settlements.drained()
                 await self.outbox.logs.drained()
 

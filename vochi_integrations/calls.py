@@ -123,7 +123,8 @@ def _claim(state: CallState, event: CallEvent, otherwise: Step) -> Step:
 def _bridge(state: CallState, event: CallEvent) -> Step:
     talker = talker_of(state, event)
     if event.kind == "bridge":
-        state = replace(state, joined=state.joined | {(event.unique_id, event.bridge_id)})
+        elsewhere = frozenset(pair for pair in state.joined if pair[0] != event.unique_id)
+        state = replace(state, joined=elsewhere | {(event.unique_id, event.bridge_id)})
     if talker is None:
         return Step(replace(state, last_bridge_at=event.received_at), reason=Reason.INFORMATIONAL)
     legs = state.legs if event.unique_id == state.unique_id else union(state.legs, (event.unique_id,))
@@ -143,6 +144,8 @@ def _answered(state: CallState, event: CallEvent) -> Step:
 
 
 def _bridge_leave(state: CallState, event: CallEvent) -> Step:
+    if event.bridge_empty:
+        return _bridge_destroy(state, event)
     left = frozenset(pair for pair in state.joined if pair[0] != event.unique_id or pair[1] != event.bridge_id)
     return _left(state, left, event)
 
@@ -159,8 +162,9 @@ def _left(state: CallState, joined: frozenset[tuple[str, str]], event: CallEvent
 def _hangup(state: CallState, event: CallEvent) -> Step:
     if event.unique_id != state.unique_id:
         return _leg(state, event)
-    if state.ended:
+    if _is_second(state, event):
         return Step(state, reason=Reason.DUPLICATE)
+    state = replace(state, hung_up=True)
     state = _identified(state, event) if event.call_type in DIRECTIONS else _with_phone(state, event)
     reason = _not_a_customer(state, event)
     if reason is None:
@@ -168,6 +172,13 @@ def _hangup(state: CallState, event: CallEvent) -> Step:
     if state.direction is None and is_outside(state.phone):
         return _skipped(replace(state, unclaimed=event), event, reason)
     return _skipped(replace(state, ended=state.direction is not None), event, reason)
+
+
+def _is_second(state: CallState, event: CallEvent) -> bool:
+    """Tell whether a call had its hangup: a CallType-2 one that was not its own before does not count (rule 5)."""
+    if state.ended or not state.hung_up or state.is_customer_call:
+        return state.ended
+    return state.unclaimed is None or event.call_type not in DIRECTIONS
 
 
 def _with_phone(state: CallState, event: CallEvent) -> CallState:

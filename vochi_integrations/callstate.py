@@ -34,6 +34,7 @@ class CallState(Struct, frozen=True, kw_only=True, gc=False):
     last_event_at: float = 0.0
     skew: float | None = None
     unclaimed: CallEvent | None = None
+    hung_up: bool = False
     ended: bool = False
 
     @property

@@ -1,5 +1,6 @@
 """PostgreSQL: the pool, the jsonb codec, queries by name, migrations."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -124,7 +125,8 @@ async def connected(dsn: str) -> AsyncIterator[Database]:
 
 def unreachable(dsn: str, error: Exception) -> StartupError:
     """Return the one line an operator needs: which server, and what it said."""
-    return StartupError(f"cannot connect to PostgreSQL at {mask_dsn(dsn)}: {error or type(error).__name__}")
+    said = "the DSN cannot be read" if isinstance(error, ValueError) else str(error) or type(error).__name__
+    return StartupError(f"cannot connect to PostgreSQL at {mask_dsn(dsn)}: {said}")
 
 
 async def _keep_session(_: Connection) -> None:
@@ -143,7 +145,18 @@ def _write_jsonb(value: object) -> bytes:
 
 
 def _read_jsonb(data: bytes) -> object:
-    return orjson.loads(data[1:])
+    """Read what PostgreSQL holds to be JSON, which is more than orjson does: numbers without end, any depth."""
+    try:
+        return orjson.loads(data[1:])
+    except orjson.JSONDecodeError:
+        return _read_odd_json(data[1:])
+
+
+def _read_odd_json(text: bytes) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 async def migrate(dsn: str) -> list[str]:

@@ -1,7 +1,6 @@
 """The dispatcher: owns the lanes and their tasks, takes up what waits in the table."""
 
 import asyncio
-import time
 from collections.abc import Collection, Coroutine, Hashable, Iterable, Mapping
 from typing import Any
 
@@ -171,11 +170,11 @@ class Dispatcher:
             except UNAVAILABLE as error:
                 log.warning("leases not renewed", error=repr(error))
 
-    async def finish(self, seconds: float) -> None:
-        """Wait for running requests, at most so long, then cancel them; their rows stay in the table."""
-        deadline = time.monotonic() + seconds
-        while self._tasks and time.monotonic() < deadline:
-            await asyncio.wait(self._tasks, timeout=deadline - time.monotonic())
+    async def finish(self, deadline: float) -> None:
+        """Wait for running requests until then (loop time), and cancel the rest; their rows stay in the table."""
+        now = asyncio.get_running_loop().time
+        while self._tasks and now() < deadline:
+            await asyncio.wait(self._tasks, timeout=deadline - now())
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

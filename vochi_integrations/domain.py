@@ -36,6 +36,7 @@ class Reason(StrEnum):
     BAD_KEY = "bad_key"
     NO_ACCOUNT = "no_account"
     TELEPHONY_OFF = "telephony_off"
+    CRASHED = "crashed"
     OVERLOADED = "overloaded"
     RECOVERED_CALL = "recovered_call"
     ALREADY_SHOWN = "already_shown"
@@ -82,6 +83,7 @@ class CallEvent(Struct, frozen=True, kw_only=True, gc=False):
     caller: Number = Number()
     connected: Number = Number()
     bridge_id: str = ""
+    bridge_empty: bool = False
     trunk: str = ""
     began_at: float | None = None
     started_at: float | None = None

@@ -16,6 +16,7 @@ from vochi_integrations.domain import (
     Skip,
     WriteRecord,
 )
+from vochi_integrations.events import is_outside
 
 ANSWERED = 2
 NOT_DIALLED = 1
@@ -31,9 +32,8 @@ def end_call(state: CallState, event: CallEvent, *, replayed: bool = False) -> S
         state = replace(state, popped=union(state.popped, rung if event.origin == "live" else ()))
     answered = bool(state.talkers) or event.call_status == ANSWERED
     open_cards = tuple(item for item in state.popped if item not in state.closed)
-    if open_cards:
-        outcome = _outcome(state, event, answered=answered)
-        effects.append(popup_over(state, event, open_cards, outcome, Reason.CALL_OVER))
+    for extensions, outcome in _outcomes(state, event, open_cards, answered=answered):
+        effects.append(popup_over(state, event, extensions, outcome, Reason.CALL_OVER))
     effects.append(_record(state, event, answered=answered))
     return Step(replace(state, ended=True, closed=state.closed + open_cards, joined=frozenset()), tuple(effects))
 
@@ -51,10 +51,18 @@ def _synthetic_popup(state: CallState, event: CallEvent, rung: tuple[str, ...]) 
     return (replace(popup, synthetic=True, ended_at=event.ended_at or event.received_at),)
 
 
-def _outcome(state: CallState, event: CallEvent, *, answered: bool) -> Outcome:
-    if answered:
-        return "answered"
-    return "cancel" if event.call_status == NOT_DIALLED and not state.dialled else "no answered"
+def _outcomes(
+    state: CallState, event: CallEvent, open_cards: tuple[str, ...], *, answered: bool
+) -> list[tuple[tuple[str, ...], Outcome]]:
+    """Say how the call ended for whom: answered by a colleague is not answered for the others (contract, Pop-ups)."""
+    unanswered: Outcome = "cancel" if event.call_status == NOT_DIALLED and not state.dialled else "no answered"
+    talked = tuple(item for item in open_cards if item in state.talkers)
+    if not talked:
+        parts: list[tuple[tuple[str, ...], Outcome]] = [(open_cards, "answered" if answered else unanswered)]
+    else:
+        others = tuple(item for item in open_cards if item not in state.talkers)
+        parts = [(talked, "answered"), (others, "no answered")]
+    return [(extensions, outcome) for extensions, outcome in parts if extensions]
 
 
 def _record(state: CallState, event: CallEvent, *, answered: bool) -> WriteRecord:
@@ -86,8 +94,14 @@ def _owners(state: CallState, event: CallEvent, direction: Direction, *, answere
     if direction == "in" and not answered:
         return "", ""
     named = [number.extension for number in event.extensions if number.extension]
-    owner = named[0] if named else only(state.rung) or ""
+    owner = named[0] if named else _only_one_dialled(state, event)
     return owner, owner
+
+
+def _only_one_dialled(state: CallState, event: CallEvent) -> str:
+    """Return the only extension that was dialled; nobody when an outside number may have answered instead."""
+    others = [number for number in event.extensions if is_outside(number) and number.digits != state.phone.digits]
+    return "" if others or state.outside else only(state.rung) or ""
 
 
 def _result(event: CallEvent, direction: Direction, *, answered: bool) -> Result:

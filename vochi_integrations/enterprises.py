@@ -2,8 +2,10 @@
 
 import re
 
+import asyncpg
+
 from vochi_integrations import db
-from vochi_integrations.errors import SettingsError
+from vochi_integrations.errors import SettingsError, StartupError
 
 NUMBER = re.compile(r"[0-9]{1,10}")
 
@@ -15,5 +17,8 @@ async def add_enterprise(
     if not NUMBER.fullmatch(number):
         raise SettingsError(f"--number must be 1 to 10 digits, not {number!r}")
     async with db.connected(dsn) as database:
-        (row,) = await database.fetch("add_enterprise", number, name, token, secret, ip)
+        try:
+            (row,) = await database.fetch("add_enterprise", number, name, token, secret, ip)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise StartupError(f"enterprise {number} not saved: {error.detail or error}") from None
     return f"enterprise {number} {'added' if row['created'] else 'updated'}"

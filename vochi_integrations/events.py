@@ -22,6 +22,7 @@ UNIQUE_ID_SIZE = 64
 UNIQUE_ID_EPOCH = re.compile(r"(?:.*-)?(\d{9,10})(?:\.\d+)?", re.ASCII)
 QUARTER = 900
 OFFSET_ERROR = 300
+YEARS = range(1971, 2200)
 
 Body = dict[str, Any]
 
@@ -105,7 +106,7 @@ def read_event(
         digest=hashlib.blake2b(b"%b\0%b\0%b" % (kind.encode(), unique_id.encode(), raw), digest_size=16).digest(),
         received_at=received_at,
         origin=origin,
-        record_url=record_url or _string(body, "record_url"),
+        record_url=(record_url or _string(body, "record_url")).replace("\x00", ""),
     )
 
 
@@ -116,6 +117,7 @@ def parse_event(kind: str, unique_id: str, body: Body, directory: Directory, **k
     elif kind in ("bridge", "bridge_leave"):
         known["caller"] = classify(body.get("CallerIDNum"), directory)
         known["connected"] = classify(body.get("ConnectedLineNum"), directory)
+        known["bridge_empty"] = kind == "bridge_leave" and _integer(body.get("BridgeNumChannels")) == 0
     elif kind == "timeout":
         known |= {"began_at": unique_id_time(unique_id), "idle_seconds": float(body["idle_seconds"])}
     return CallEvent(kind=kind, unique_id=unique_id, bridge_id=_string(body, "BridgeUniqueid"), **known)
@@ -213,13 +215,14 @@ def _offset(began_at: float | None, started: float | None) -> int | None:
 
 
 def _wall_clock(value: object) -> float | None:
-    """Read `2025-09-14 12:00:00` as if it were UTC, in epoch seconds."""
+    """Read `2025-09-14 12:00:00` as if it were UTC, in epoch seconds; a year no PBX lives in is no time."""
     if not isinstance(value, str) or not value:
         return None
     try:
-        return datetime.fromisoformat(value.strip()).replace(tzinfo=UTC).timestamp()
+        moment = datetime.fromisoformat(value.strip()).replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
+    return moment.timestamp() if moment.year in YEARS else None
 
 
 def canonical(body: object) -> bytes:

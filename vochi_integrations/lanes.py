@@ -76,6 +76,7 @@ class Lane:
         self._running = 0
         self._uploading = 0
         self._failures = 0
+        self._round = 0
         self._resume_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -235,7 +236,7 @@ class Lane:
             return False
         if cls == "realtime":
             return window.wait_seconds(now) == 0
-        places = max(1, self._settings.enterprise_concurrency - 1)
+        places = 1 if self._failures else max(1, self._settings.enterprise_concurrency - 1)
         return self._uploading < places and window.wait_seconds(now, window.reserve) == 0
 
     def _enter(self, cls: DeliveryClass) -> None:
@@ -296,6 +297,9 @@ class Lane:
                 tried = await self._screens.attempt(attempt, self._around.enterprise(self._key[0]))
             else:
                 self._screens.abandon(attempt)
+        except Exception:
+            log.exception("delivery crashed", enterprise=self._key[0], call=attempt.delivery.call)
+            self._screens.crash(attempt)
         finally:
             self._leave("realtime", tried.answer)
             self._pump()
@@ -304,27 +308,32 @@ class Lane:
             self._loop.call_later(tried.pause, self._queue, again)
 
     async def _run_history(self, batch: list[Delivery]) -> None:
-        upload = Upload()
+        upload, round_ = Upload(), self._round
         try:
             held = await self._around.outbox.still_held(batch)
             upload = await self._records.upload(held, self._around.enterprise(self._key[0])) if held else upload
+        except Exception:
+            log.exception("delivery crashed", enterprise=self._key[0], call=batch[0].call)
+            upload = Upload(later=batch)
         finally:
             self._leave("history", upload.answer)
             self._halves.extend(upload.halves)
             if upload.later:
-                self._back_off(upload)
+                self._back_off(upload, is_news=round_ == self._round)
             self._pump()
             if self.takes_more:
                 self._around.has_room(self._key)
 
-    def _back_off(self, upload: Upload) -> None:
-        """Pause for the outage, not for the record: all that waits here waits as long, in the table."""
-        if upload.parked is None:
-            self._failures += 1
+    def _back_off(self, upload: Upload, *, is_news: bool) -> None:
+        """Pause for the outage, not for the record: all that waits here waits as long, in the table.
+
+        Requests that began before the last pause tell nothing new and do not make it longer.
+        """
+        if is_news:
+            self._round += 1
+            self._failures += upload.parked is None
             pause = backoff(self._settings.retry_base, self._failures, self._settings.history_retry_max)
-        else:
-            pause = PARKED_SECONDS
-        self._resume_at = self._loop.time() + pause
+            self._resume_at = self._loop.time() + (PARKED_SECONDS if upload.parked else pause)
         error = upload.answer.error if upload.answer else None
         reason = upload.parked or (error.reason if error else None)
         self._records.postpone(upload.later, self._blocked_seconds(), reason, upload.answer)

@@ -55,6 +55,7 @@ class Outbox:
         self._lease = lease
         self._renewed_until = time.monotonic() + lease
         self._lapses = 0
+        self._held: set[int] = set()
         self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, BATCH, SETTLE_SECONDS)
         self.logs: Batcher[tuple[Delivery, Answer]] = Batcher(self._write_logs, BATCH, LOG_SECONDS)
         self.logs_dropped = 0
@@ -88,6 +89,7 @@ class Outbox:
         found = list(deliveries)
         for delivery in found:
             delivery.lapses = self._lapses
+            self._held.add(delivery.id)
         return found
 
     async def still_held(self, deliveries: list[Delivery]) -> list[Delivery]:
@@ -115,9 +117,12 @@ class Outbox:
         await self._database.execute("wake_lanes", *_lane_columns(keys), timeout=POLL_TIMEOUT)
 
     async def renew(self) -> None:
-        """Keep what we hold. What we held when we came too late may be another daemon's by now."""
+        """Keep what is in our hands, and nothing else that carries our name.
+
+        What we held when we come too late may be another daemon's by now.
+        """
         now = time.monotonic()
-        await self._database.execute("renew_leases", self.owner, self._lease, timeout=POLL_TIMEOUT)
+        await self._database.execute("renew_leases", self.owner, self._lease, list(self._held), timeout=POLL_TIMEOUT)
         self._lapses += now > self._renewed_until
         self._renewed_until = now + self._lease
 
@@ -143,6 +148,7 @@ class Outbox:
         rows = [_settlement_row(item) for item in batch]
         while not await self._written("settle", rows):  # noqa: ASYNC110 - a retry, not a wait for an event
             await asyncio.sleep(RETRY_SECONDS)
+        self._held.difference_update(item.delivery.id for item in batch if item.status != "sending")
         for item in batch:
             _log_line(item)
             if item.written is not None and not item.written.done():

@@ -99,4 +99,4 @@ def _valid(text: str, region: str | None) -> str | None:
 
 def _has_country_code(digits: str) -> bool:
     codes = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-    return any(int(digits[:size]) in codes for size in (1, 2, 3))
+    return not digits.startswith("0") and any(int(digits[:size]) in codes for size in (1, 2, 3))

@@ -3,17 +3,19 @@
 import random
 from collections import deque
 
+MARGIN_SECONDS = 0.1
+
 
 class SlidingWindow:
     """At most `rate` requests in any second, as the CRM counts them (facts: retailcrm_api §1).
 
-    A quarter is kept for pop-ups. A rate below one is one request in its longer time. Times are seconds of any
-    monotonic clock.
+    A place is taken a little before its request leaves: for that the window is `MARGIN_SECONDS` longer. A quarter is
+    kept for pop-ups. A rate below one is one request in its longer time. Times are seconds of any monotonic clock.
     """
 
     def __init__(self, rate: float) -> None:
         self._limit = max(1, int(rate))
-        self._seconds = self._limit / rate
+        self._seconds = self._limit / rate + MARGIN_SECONDS
         self._taken: deque[float] = deque(maxlen=self._limit)
         self._held_until = 0.0
         self.reserve = self._limit // 4

@@ -129,6 +129,10 @@ class Screens:
         if cards is not None:
             self._ended(delivery, cards)
 
+    def crash(self, attempt: Attempt) -> None:
+        """An error of ours: this delivery is not tried again, the others go on."""
+        self._settle(attempt.delivery, "failed", Reason.CRASHED)
+
     def abandon(self, attempt: Attempt) -> None:
         """Another daemon has taken a delivery over."""
         cards = self._cards.get(attempt.delivery.call)

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -44,19 +44,17 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
     """Run the daemon inside the block; yield it with the ports of its public and its internal listener."""
     server = settings.server
     async with daemon(settings) as served:
-        async with AsyncExitStack() as listeners:
-            public = await listeners.enter_async_context(
-                listening(served.public, server.public_host, server.public_port, "public", server.shutdown_seconds)
-            )
-            internal = await listeners.enter_async_context(
-                listening(
-                    served.internal, server.internal_host, server.internal_port, "internal", server.shutdown_seconds
-                )
-            )
+        runners = [_runner(app, server.shutdown_seconds) for app in (served.public, served.internal)]
+        try:
+            public = await _listen(runners[0], server.public_host, server.public_port, "public")
+            internal = await _listen(runners[1], server.internal_host, server.internal_port, "internal")
             log.info("ready", public=f"{server.public_host}:{public}", internal=f"{server.internal_host}:{internal}")
             yield served, public, internal
+        finally:
+            deadline = asyncio.get_running_loop().time() + server.shutdown_seconds
+            await asyncio.gather(*(runner.cleanup() for runner in runners))
         if not served.loops.failed.done():
-            await served.finish()
+            await served.finish(deadline)
 
 
 @asynccontextmanager
@@ -64,14 +62,23 @@ async def listening(
     app: web.Application, host: str, port: int, name: str, shutdown_seconds: float
 ) -> AsyncIterator[int]:
     """Serve an application inside the block; yield its port. Raises StartupError when the port is taken."""
-    runner = web.AppRunner(app, access_log_class=AccessLogger, shutdown_timeout=shutdown_seconds, handle_signals=False)
-    await runner.setup()
+    runner = _runner(app, shutdown_seconds)
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise StartupError(f"cannot listen on server.{name}_host:{name}_port {host}:{port}: {reason}") from None
-        yield int(runner.addresses[0][1])
+        yield await _listen(runner, host, port, name)
     finally:
         await runner.cleanup()
+
+
+def _runner(app: web.Application, shutdown_seconds: float) -> web.AppRunner:
+    return web.AppRunner(app, access_log_class=AccessLogger, shutdown_timeout=shutdown_seconds, handle_signals=False)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, name: str) -> int:
+    """Bind; return the port. Raises StartupError naming the setting when that is not possible."""
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StartupError(f"cannot listen on server.{name}_host:{name}_port {host}:{port}: {reason}") from None
+    return int(runner.addresses[0][1])

@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -248,7 +247,5 @@ def _check_zone(name: str) -> None:
 
 def mask_dsn(dsn: str) -> str:
     """Return a DSN with its password replaced, fit for a message."""
-    parts = urlsplit(dsn)
-    if not parts.password:
-        return dsn
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":****@")))
+    without = re.sub(r"(://[^:/@]*:).*@", r"\1****@", dsn)
+    return re.sub(r"(?i)(password=)('[^']*'|[^&\s]*)", r"\1****", without)

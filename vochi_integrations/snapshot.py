@@ -279,7 +279,16 @@ class SnapshotStore:
                 for name in ("load_extensions", "load_mobiles", "load_lines")
             }
         grouped = {name: _by_enterprise(items) for name, items in directories.items()}
-        return [self._enterprise(row, now, *(grouped[name].get(row["number"], []) for name in grouped)) for row in rows]
+        read = (self._readable(row, now, *(grouped[name].get(row["number"], []) for name in grouped)) for row in rows)
+        return [enterprise for enterprise in read if enterprise is not None]
+
+    def _readable(self, row: Row, now: float, *directory: list[Row]) -> Enterprise | None:
+        """Read a tenant. One that breaks the reader stays as it was, and does not stop the others' reload."""
+        try:
+            return self._enterprise(row, now, *directory)
+        except Exception:
+            log.exception("enterprise not read", enterprise=row["number"])
+            return self.current.by_number.get(row["number"])
 
     def _enterprise(
         self, row: Row, now: float, extensions: list[Row], mobiles: list[Row], lines: list[Row]

@@ -106,7 +106,7 @@ WHERE d.enterprise_number = l.enterprise_number AND d.integration_type = l.integ
 -- Keep what this daemon holds.
 UPDATE integration_deliveries
 SET locked_until = now() + make_interval(secs => $2)
-WHERE locked_by = $1 AND status IN ('pending', 'sending')
+WHERE id = ANY ($3::bigint[]) AND locked_by = $1 AND status IN ('pending', 'sending')
 
 -- still_held --
 -- Those of some deliveries that this daemon still holds.
@@ -123,7 +123,7 @@ WHERE locked_by = $1 AND status IN ('pending', 'sending')
 -- bury_interrupted --
 -- Pop-ups whose attempt had begun when their daemon died are never sent again: the card may be on the screen.
 UPDATE integration_deliveries
-SET status = 'failed', reason = 'interrupted', finished_at = now(), locked_by = NULL, locked_until = NULL
+SET status = 'failed', reason = 'interrupted', attempts = greatest(attempts, 1), finished_at = now(), locked_by = NULL, locked_until = NULL
 WHERE class = 'realtime' AND status = 'sending' AND (locked_until IS NULL OR locked_until < now())
 
 -- bury_expired --

@@ -36,9 +36,9 @@ WHERE line_name IS NOT NULL
 -- add_enterprise --
 -- Create an enterprise, or set the given values of one that exists.
 INSERT INTO enterprises (number, name, name2, secret, ip, active)
-VALUES ($1, $2, $3, $4, $5, true)
+VALUES ($1, coalesce($2, $1), $3, $4, $5, true)
 ON CONFLICT (number) DO UPDATE SET
-    name = coalesce(excluded.name, enterprises.name),
+    name = coalesce($2, enterprises.name),
     name2 = coalesce(excluded.name2, enterprises.name2),
     secret = coalesce(excluded.secret, enterprises.secret),
     ip = coalesce(excluded.ip, enterprises.ip)

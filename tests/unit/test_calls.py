@@ -277,3 +277,38 @@ def test_a_call_that_nobody_was_dialled_for_was_cancelled() -> None:
     assert [effect.outcome for effect in outcome.effects if isinstance(effect, ClosePopup)] == ["cancel"]
     assert [record.result for record in outcome.records] == ["failed"]
     assert outcome.records[0].phone == C
+
+
+def record_of(*events: tuple[float, str, dict[str, object]]) -> WriteRecord:
+    (record,) = play(read(*event) for event in events).records
+    return record
+
+
+@pytest.mark.parametrize("named", [["375290000009"], [""]])
+def test_a_mobile_beside_an_extension_may_have_answered_so_nobody_is_named(named: list[str]) -> None:
+    record = record_of(start(0), dial(1, ["150", "375290000009"]), hangup(20, named, "2"))
+    assert (record.result, record.first) == ("answered", "")
+
+
+def test_a_colleague_rung_after_the_answer_did_not_answer() -> None:
+    events = [start(0), dial(1, ["150"]), *talk(4, 12, "150", 1), dial(13, ["150", "151"]), hangup(20, ["150"], "2")]
+    effects = play(read(*event) for event in by_time(events)).effects
+    closed = [(item.extensions, item.outcome) for item in effects if isinstance(item, ClosePopup)]
+    assert closed == [(("150",), "answered"), (("151",), "no answered")]
+
+
+def test_a_bridge_that_is_said_to_be_empty_is_empty() -> None:
+    events = [event for event in [start(0), dial(1, ["150"]), *talk(4, 12, "150", 1)] if event[1] != "bridge_destroy"]
+    leaves = [event for event in events if event[1] == "bridge_leave"]
+    others = [event for event in events if event[1] != "bridge_leave"]
+    state = CallState(unique_id=MAIN)
+    for event in (*others, (leaves[-1][0], leaves[-1][1], leaves[-1][2] | {"BridgeNumChannels": "0"})):
+        state = fold(state, read(*event)).state
+    assert not state.joined
+
+
+def test_a_channel_is_in_one_bridge_at_a_time() -> None:
+    state = CallState(unique_id=MAIN)
+    for event in (start(0), dial(1, ["150"]), *talk(4, 12, "150", 1)[:3], *talk(5, 12, "150", 2)[:3]):
+        state = fold(state, read(*event)).state
+    assert len({channel for channel, _ in state.joined}) == len(state.joined)

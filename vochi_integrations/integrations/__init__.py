@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from vochi_integrations.integrations.base import Integration
+from vochi_integrations.integrations.base import Integration, decoded
 from vochi_integrations.integrations.retailcrm import RetailCrmIntegration
 from vochi_integrations.settings import Settings
 
@@ -18,8 +18,5 @@ def create_integrations(settings: Settings, session: aiohttp.ClientSession) -> d
 
 def read_configs(integrations: Mapping[str, Integration], config: Mapping[str, Any]) -> dict[str, object]:
     """Read the part of each known CRM that a tenant's `integrations_config` has."""
-    return {
-        name: integration.read_config(config[name])
-        for name, integration in integrations.items()
-        if isinstance(config.get(name), dict)
-    }
+    parts = {name: decoded(config.get(name)) for name in integrations}
+    return {name: integrations[name].read_config(part) for name, part in parts.items() if isinstance(part, dict)}

@@ -26,6 +26,7 @@ WHY = {
     Reason.BAD_KEY: "CRM не принимает ключ API: проверьте ключ и его права",
     Reason.NO_ACCOUNT: "по этому адресу нет аккаунта CRM: проверьте адрес домена",
     Reason.TELEPHONY_OFF: "телефония в CRM выключена: зарегистрируйте модуль заново",
+    Reason.CRASHED: "ошибка службы, она записана в журнал",
     Reason.OVERLOADED: "звонков больше, чем CRM успевает принять",
     Reason.RECOVERED_CALL: "звонок восстановлен позже",
     Reason.ALREADY_SHOWN: "карточка уже показана",
@@ -38,7 +39,7 @@ WHY = {
 
 async def trace(database: Database, number: str, query: str) -> dict[str, Any]:
     """Return the latest calls that `query` finds: by UniqueId, phone or extension, or any for ""."""
-    text = query.strip()
+    text = query.replace("\x00", "").strip()
     digits = "".join(char for char in text if char.isascii() and char.isdigit()) if "." not in text else ""
     found = [row["call_unique_id"] for row in await database.fetch("find_calls", number, text, digits, CALLS)]
     events = _grouped(await database.fetch("events_of_calls", number, found), "call_unique_id")

@@ -3,11 +3,21 @@
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.typedefs import Handler
 
+from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.errors import BadRequestError, JournalError
 from vochi_integrations.web.answers import error_answer
 
+UNREADABLE = (400, "bad_request", "the body cannot be read: check Content-Encoding and Content-Length")
+TOLD: dict[type[Exception] | tuple[type[Exception], ...], tuple[int, str, str]] = {
+    BadRequestError: (400, "bad_request", ""),
+    JournalError: (503, "not_durable", ""),
+    (ContentEncodingError, web.RequestPayloadError): UNREADABLE,
+    UNAVAILABLE: (503, "database_unavailable", "PostgreSQL does not answer; try again later"),
+}
+EXPECTED = (BadRequestError, JournalError, ContentEncodingError, web.RequestPayloadError, *UNAVAILABLE)
 KNOWN = {
     404: ("not_found", "there is nothing at this address"),
     405: ("method_not_allowed", "this address does not take this method"),
@@ -25,10 +35,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         return _answer(error)
-    except BadRequestError as error:
-        return error_answer(400, "bad_request", str(error))
-    except JournalError as error:
-        return error_answer(503, "not_durable", str(error))
+    except EXPECTED as error:
+        status, code, message = next(row for kind, row in TOLD.items() if isinstance(error, kind))
+        return error_answer(status, code, message or str(error))
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
         return error_answer(500, "internal_error", "an error of ours; it is in the log")

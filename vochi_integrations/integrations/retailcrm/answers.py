@@ -32,8 +32,9 @@ def read_body(body: bytes) -> object:
 def failure_of(status: int, answer: object, retry_after: str | None = None) -> DeliveryError | None:
     """Return what is wrong with an answer, None when it says success (facts: retailcrm_api §1).
 
-    A success needs both the status and `success: true`. Later: rate limits, server errors, what is no JSON. Never:
-    what was found fault with. The account's administrator has to act on a wrong key and on telephony switched off.
+    A success needs both the status and `success: true`. Later: rate limits, server errors, what is no JSON, and a
+    refusal with the status of a success. Never: what was found fault with. The account's administrator has to act on
+    a wrong key and on telephony switched off.
     """
     succeeded = isinstance(answer, Mapping) and answer.get("success") is True
     if status < 300 and succeeded:
@@ -48,6 +49,8 @@ def failure_of(status: int, answer: object, retry_after: str | None = None) -> D
         return AccountDeliveryError(refused, message, status=status, answer=answer)
     if status >= 500 or not isinstance(answer, Mapping):
         return TemporaryDeliveryError(Reason.CRM_UNREACHABLE, message, status=status, answer=answer)
+    if status < 300:
+        return TemporaryDeliveryError(Reason.CRM_REJECTED, message, status=status, answer=answer)
     return PermanentDeliveryError(Reason.CRM_REJECTED, message, status=status, answer=answer)
 
 

@@ -55,6 +55,8 @@ class RetailCrmClient:
                 reply.status = response.status
                 reply.answer = read_body(await _read_bounded(response))
                 reply.error = failure_of(response.status, reply.answer, response.headers.get(hdrs.RETRY_AFTER))
+        except ValueError:
+            reply.error = TemporaryDeliveryError(Reason.NOT_CONFIGURED, "domain or api_key cannot be sent as they are")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reply.error = TemporaryDeliveryError(Reason.CRM_UNREACHABLE, _describe(error), status=reply.status)
         reply.elapsed_ms = round((time.perf_counter() - began) * 1000, 2)

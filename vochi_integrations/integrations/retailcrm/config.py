@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
+from vochi_integrations.integrations.base import decoded
 from vochi_integrations.settings import RetailCrm, Secret, Settings
 
 
@@ -35,6 +36,8 @@ def read_config(raw: Mapping[str, Any], settings: Settings) -> RetailCrmConfig:
     api_key = raw.get("api_key")
     if not problem and not (isinstance(api_key, str) and api_key.strip()):
         problem = "api_key is not set"
+    elif not problem and not str(api_key).strip().isprintable():
+        problem = "api_key has characters that no key has"
     extensions = _read_extensions(raw.get("user_extensions"))
     defaults = settings.retailcrm
     return RetailCrmConfig(
@@ -61,12 +64,20 @@ def read_domain(value: object, *, allow_insecure: bool) -> tuple[str, str]:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "", "domain is not an address"
-    if not host or parts.username is not None or parts.scheme not in ("https", "http"):
+    if not _is_host(host) or parts.username is not None or parts.scheme not in ("https", "http"):
         return "", "domain must look like demo.retailcrm.ru"
     if not allow_insecure and (parts.scheme != "https" or not _is_public(host)):
         return "", "domain must be a public https address"
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + (f":{port}" if port else ""), ""
+
+
+def _is_host(host: str) -> bool:
+    """Tell whether a host can be looked up at all: labels of up to 63 characters."""
+    try:
+        return bool(host) and bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _is_public(host: str) -> bool:
@@ -80,6 +91,7 @@ def _is_public(host: str) -> bool:
 
 def _read_extensions(value: object) -> dict[str, str]:
     """Keep what maps a CRM user to an extension; null means that the number was taken away."""
+    value = decoded(value)
     if not isinstance(value, dict):
         return {}
     pairs = ((str(user), str(extension).strip()) for user, extension in value.items() if extension is not None)

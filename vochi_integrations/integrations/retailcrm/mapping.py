@@ -1,5 +1,6 @@
 """Effects become RetailCRM's JSON: `call/event` and `calls/upload` (facts: retailcrm_api §2, §3). Pure."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -19,6 +20,7 @@ from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 from vochi_integrations.phones import e164, transform
 
 NAME = "retailcrm"
+KEY_SIZE = 200
 
 
 def plan(effect: Effect, enterprise: Enterprise, config: RetailCrmConfig) -> list[Delivery]:
@@ -132,6 +134,11 @@ def _line(trunk: str, enterprise: Enterprise, config: RetailCrmConfig) -> str:
     return e164(number, config.region) if number else ""
 
 
+def _short(key: str) -> str:
+    """Write a long key by its digest: an index has no room for a thousand extensions."""
+    return key if len(key) <= KEY_SIZE else hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
 def _delivery(
     effect: Effect, enterprise: Enterprise, kind: Kind, dedupe_key: str, payload: dict[str, object]
 ) -> Delivery:
@@ -140,7 +147,7 @@ def _delivery(
         integration=NAME,
         call=effect.call,
         kind=kind,
-        dedupe_key=dedupe_key,
+        dedupe_key=_short(dedupe_key),
         cls="history" if kind == "record" else "realtime",
         payload=payload,
         event_at=effect.at,

@@ -1,0 +1,22 @@
+-- Every column the daemon reads or writes, where a table is older than it.
+ALTER TABLE enterprises ADD COLUMN IF NOT EXISTS name text;
+ALTER TABLE users ADD COLUMN IF NOT EXISTS enterprise_number text;
+ALTER TABLE users ADD COLUMN IF NOT EXISTS first_name text;
+ALTER TABLE users ADD COLUMN IF NOT EXISTS last_name text;
+ALTER TABLE users ADD COLUMN IF NOT EXISTS personal_phone text;
+ALTER TABLE users ADD COLUMN IF NOT EXISTS follow_me_number text;
+ALTER TABLE users ADD COLUMN IF NOT EXISTS is_admin boolean DEFAULT false;
+ALTER TABLE user_internal_phones ADD COLUMN IF NOT EXISTS user_id integer;
+ALTER TABLE user_internal_phones ADD COLUMN IF NOT EXISTS enterprise_number text;
+ALTER TABLE gsm_lines ADD COLUMN IF NOT EXISTS enterprise_number text;
+ALTER TABLE gsm_lines ADD COLUMN IF NOT EXISTS line_id text;
+ALTER TABLE gsm_lines ADD COLUMN IF NOT EXISTS phone_number text;
+ALTER TABLE sip_unit ADD COLUMN IF NOT EXISTS enterprise_number text;
+ALTER TABLE sip_unit ADD COLUMN IF NOT EXISTS line_name text;
+ALTER TABLE integration_logs ADD COLUMN IF NOT EXISTS request_data jsonb;
+ALTER TABLE integration_logs ADD COLUMN IF NOT EXISTS response_data jsonb;
+ALTER TABLE integration_logs ADD COLUMN IF NOT EXISTS error_message text;
+ALTER TABLE call_events ADD COLUMN IF NOT EXISTS event_sequence integer;
+ALTER TABLE call_events ADD COLUMN IF NOT EXISTS event_timestamp timestamp;
+ALTER TABLE call_events ADD COLUMN IF NOT EXISTS received_timestamp timestamp;
+ALTER TABLE call_events ADD COLUMN IF NOT EXISTS data_source text DEFAULT 'live';
