@@ -93,6 +93,10 @@ class Dispatcher:
         self._recovered.add(key)
         self._wake.set()
 
+    def wake(self) -> None:
+        """Something may be due that was not before."""
+        self._wake.set()
+
     def on_change(self, numbers: Collection[str]) -> None:
         """Configuration has changed: what was parked may go."""
         changed = set(numbers)

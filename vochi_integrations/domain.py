@@ -185,6 +185,7 @@ class Delivery(Struct, kw_only=True):
     """One row of `integration_deliveries`: what one CRM is to be told about one call.
 
     `deadline_at` is UTC epoch seconds after which no attempt may begin, None for history within its age.
+    `replays` counts how often an operator had it sent again: it is sent then although its call is over.
     """
 
     enterprise: str
@@ -199,4 +200,5 @@ class Delivery(Struct, kw_only=True):
     event_at: float = 0.0
     deadline_at: float | None = None
     attempts: int = 0
+    replays: int = 0
     id: int = 0

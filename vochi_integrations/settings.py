@@ -18,6 +18,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Days = Annotated[float, Meta(ge=0)]
 
 
 class Secret:
@@ -79,11 +80,18 @@ class Delivery(Section, frozen=True):
     enterprise_rate: Positive = 40.0
     retry_base: Positive = 0.5
     lease: Positive = 30.0
+    replay_rate: Positive = 10.0
 
 
 class Breaker(Section, frozen=True):
     failures: Count = 5
     open_seconds: Positive = 30.0
+
+
+class Retention(Section, frozen=True):
+    events_days: Days = 400.0
+    deliveries_days: Days = 400.0
+    logs_days: Days = 90.0
 
 
 class Calls(Section, frozen=True):
@@ -136,6 +144,7 @@ class Settings(Section, frozen=True):
     cache: Cache = Cache()
     delivery: Delivery = Delivery()
     breaker: Breaker = Breaker()
+    retention: Retention = Retention()
     calls: Calls = Calls()
     smart_redirect: SmartRedirect = SmartRedirect()
     auth: Auth = Auth()
