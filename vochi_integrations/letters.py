@@ -109,7 +109,7 @@ def _read_filter(asked: Mapping[str, Any]) -> Filter:
     words = {name: _read_word(name, asked[name]) for name in WORDS if name in asked}
     choices = {name: _read_choice(name, asked[name]) for name in CHOICES if name in asked}
     times = {name: _read_time(name, asked[name]) for name in ("since", "until") if name in asked}
-    return {name: value for name, value in (words | choices | times).items() if value != "all"}
+    return {name: value for name, value in (words | choices | times).items() if (name, value) != ("class", "all")}
 
 
 def _read_word(name: str, value: object) -> str:

@@ -5,11 +5,11 @@ SET LOCAL plan_cache_mode = force_custom_plan
 -- list_deliveries --
 -- A page of chosen deliveries, the latest first, after the place ($3, $4) of the last of the page before.
 SELECT id, enterprise_number, integration_type AS integration, call_external_id AS call, kind, class, status, reason,
-       attempts, replays, extract(epoch FROM event_at)::float8 AS event_at,
+       attempts, replays, extract(epoch FROM d.event_at)::float8 AS event_at,
        extract(epoch FROM finished_at)::float8 AS finished_at, response_status, response
-FROM vochi_chosen_deliveries($1, $2)
-WHERE $3::float8 IS NULL OR (event_at, id) < (to_timestamp($3), $4::bigint)
-ORDER BY event_at DESC, id DESC
+FROM vochi_chosen_deliveries($1, $2) d
+WHERE $3::float8 IS NULL OR (d.event_at, d.id) < (to_timestamp($3), $4::bigint)
+ORDER BY d.event_at DESC, d.id DESC
 LIMIT $5
 
 -- count_deliveries --
