@@ -20,6 +20,8 @@ REPLAY_TIMEOUT = 120.0
 LIMIT = 100
 HIGHEST_LIMIT = 500
 BIGGEST_ID = 2**63 - 1
+NUMERIC = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+EARLIEST = 1_000_000_000.0
 LATEST = 253_402_300_799.0
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "status": get_args(Status),
@@ -125,26 +127,20 @@ def _read_choice(name: str, value: object) -> str:
 
 
 def _read_time(name: str, value: object) -> float:
-    """Read ISO 8601, in UTC when it names no zone, or epoch seconds."""
+    """Read ISO 8601, in UTC when it names no zone, or epoch seconds; 20260131 is neither, but 0 is the beginning."""
+    text = "" if isinstance(value, bool) else str(value)
     try:
-        epoch = float(_no_bool(value))
-    except (TypeError, ValueError):
-        epoch = _read_iso(value)
-    if not 0 <= epoch <= LATEST:
+        epoch = float(text) if NUMERIC.fullmatch(text) else _read_iso(text)
+    except (ValueError, OverflowError):
+        epoch = -1.0
+    if epoch != 0 and not EARLIEST <= epoch <= LATEST:
         raise BadRequestError(f"{name} must be a time in ISO 8601, like 2026-01-31T08:00:00Z, or epoch seconds")
     return epoch
 
 
-def _no_bool(value: Any) -> Any:
-    return None if isinstance(value, bool) else value
-
-
-def _read_iso(value: object) -> float:
-    try:
-        moment = datetime.fromisoformat(str(value))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return -1.0
+def _read_iso(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _read_ids(value: object) -> list[int]:

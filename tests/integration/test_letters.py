@@ -17,7 +17,11 @@ from vochi_integrations.letters import Outcome, read_order, replay
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.settings import Delivery as DeliverySettings
 
-SHORT: dict[str, Any] = {"delivery__history_max_age": 0.3, "delivery__retry_base": 0.05, "delivery__realtime_attempts": 1}
+SHORT: dict[str, Any] = {
+    "delivery__history_max_age": 0.3,
+    "delivery__retry_base": 0.05,
+    "delivery__realtime_attempts": 1,
+}
 REPLAY = "/api/deliveries/replay"
 FAILED = """
     INSERT INTO integration_deliveries (enterprise_number, integration_type, call_external_id, kind, dedupe_key, class,
