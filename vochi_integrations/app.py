@@ -1,8 +1,9 @@
 """Wiring: everything the daemon is made of, opened in order and closed in reverse; the two applications over it."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ import aiohttp
 from aiohttp import web
 from msgspec import Struct
 
-from vochi_integrations import db, embedded
+from vochi_integrations import db, embedded, spool
 from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.closer import Closer
 from vochi_integrations.db import Database
@@ -25,12 +26,14 @@ from vochi_integrations.keys import (
     JOURNAL,
     OUTBOX,
     SETTINGS,
+    SPOOL,
     STORE,
     UPTIME,
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.replayer import Replayer
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Settings
@@ -40,6 +43,7 @@ from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
 FIRST_LISTEN_SECONDS = 5.0
+LAST_WRITES_SECONDS = 5.0
 
 
 class Daemon(Struct):
@@ -57,20 +61,24 @@ class Daemon(Struct):
         """After the listeners are closed: store what was accepted, end what runs, leave the rest in the table."""
         await self.journal.batcher.drained()
         await self.dispatcher.finish(self.settings.server.shutdown_seconds)
-        await self.outbox.settlements.drained()
-        await self.outbox.logs.drained()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WRITES_SECONDS):
+                await self.outbox.settlements.drained()
+                await self.outbox.logs.drained()
 
 
 @asynccontextmanager
 async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
     """Open everything. Raises StartupError, one line for the operator, when that is not possible."""
+    lease = settings.delivery.lease
     with claimed_folder(settings.state_dir) as owner:
         async with database_of(settings) as dsn:
             await db.migrate(dsn)
             async with (
                 db.connected(dsn) as database,
                 client_session() as session,
-                _running(settings, dsn, database, session, owner) as running,
+                spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
+                _running(settings, dsn, database, session, Outbox(database, spooled, owner, lease)) as running,
             ):
                 yield running
 
@@ -97,26 +105,36 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, dsn: str, database: Database, session: aiohttp.ClientSession, owner: str
+    settings: Settings,
+    dsn: str,
+    database: Database,
+    session: aiohttp.ClientSession,
+    outbox: Outbox,
 ) -> AsyncIterator[Daemon]:
     integrations = create_integrations(settings, session)
     zone = ZoneInfo(settings.retailcrm.timezone)
     store = SnapshotStore(database, settings.cache, zone, lambda config: read_configs(integrations, config))
-    outbox = Outbox(database, owner, settings.delivery.lease)
-    dispatcher = Dispatcher(settings.delivery, outbox, integrations, store)
+    spooled = outbox.spool
+    dispatcher = Dispatcher(settings.delivery, settings.breaker, outbox, integrations, store)
     store.on_change = dispatcher.on_change
     router = Router(integrations, settings.delivery)
     idle_seconds = settings.calls.orphan_close_seconds
-    journal = Journal(database, store, router, dispatcher, idle_seconds)
-    await store.load_all()
-    await outbox.take_over()
-    await journal.recall_open_calls()
+    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
+    replayer = Replayer(spooled, journal, outbox)
+    try:
+        await store.load_all()
+        await replayer.drain(at_start=True)
+        await outbox.take_over()
+        await journal.recall_open_calls()
+    except db.UNAVAILABLE as error:
+        raise db.unreachable(dsn, error) from None
     listener = ConfigListener(dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
         "snapshot": store.keep_fresh(),
         "refresh": store.refresh_regularly(),
         "journal": journal.batcher.run(),
+        "replayer": replayer.run(),
         "settlements": outbox.settlements.run(),
         "logs": outbox.logs.run(),
         "outbox": dispatcher.poll(),
@@ -132,12 +150,14 @@ async def _running(
             app[DATABASE] = database
             app[STORE] = store
             app[JOURNAL] = journal
+            app[SPOOL] = spooled
             app[DISPATCHER] = dispatcher
             app[OUTBOX] = outbox
             app[INTEGRATIONS] = integrations
             app[UPTIME] = Uptime(time.monotonic())
         yield Daemon(settings, *apps, owner_of_loops, journal, dispatcher, outbox)
     await store.close()
+    journal.close()
 
 
 def create_public() -> web.Application:

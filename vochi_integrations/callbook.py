@@ -129,6 +129,21 @@ class CallBook:
         for (enterprise, call), event in stored:
             self.fold(enterprise, call, event)
 
+    def rewind(self, key: Key, before: CallState) -> None:
+        """Take back the latest events of a call: they were not kept."""
+        known = self._calls.get(key)
+        if known is None or before.version == 0:
+            self.forget(key)
+            return
+        after, known.state = known.state, before
+        taken_back = known.digests[before.version - after.version :]
+        del known.digests[before.version - after.version :]
+        self._digests.difference_update((key[0], digest) for digest in taken_back)
+        if after.is_live:
+            self._drop_live(key[0], after)
+        if before.is_live:
+            self._note_live(key[0], CallState(unique_id=before.unique_id), before)
+
     def forget(self, key: Key) -> None:
         known = self._calls.pop(key, None)
         if known is None:

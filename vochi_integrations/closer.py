@@ -14,6 +14,7 @@ from vochi_integrations.snapshot import SnapshotStore
 LONGEST_PAUSE = 5.0
 AT_ONCE = 200
 SILENT_SECONDS = 60.0
+JUMP_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -28,12 +29,17 @@ class Closer:
         self._idle_seconds = idle_seconds
 
     async def run(self) -> None:
-        """Close what is due, for ever."""
+        """Close what is due, for ever. After the clock was set nobody knows how long a call has been silent: wait."""
         pause = min(LONGEST_PAUSE, max(0.05, self._idle_seconds / 10))
+        offset, sure_from = _wall_offset(), 0.0
         while True:
             await asyncio.sleep(pause)
+            if abs(_wall_offset() - offset) > JUMP_SECONDS:
+                log.warning("the clock was set", seconds=round(_wall_offset() - offset))
+                offset, sure_from = _wall_offset(), time.monotonic() + self._idle_seconds
             try:
-                await self._close_due()
+                if time.monotonic() >= sure_from:
+                    await self._close_due()
                 await self._journal.forget_ended(time.time() - SILENT_SECONDS)
             except (*UNAVAILABLE, JournalError) as error:
                 log.warning("silent calls not looked at", error=repr(error))
@@ -57,3 +63,7 @@ class Closer:
         event = timeout_event(call, self._idle_seconds, enterprise.directory, now)
         receipt = await self._journal.append(event, enterprise)
         return None if receipt.close_at is None else (number, call, max(receipt.close_at, now + 0.05))
+
+
+def _wall_offset() -> float:
+    return time.time() - time.monotonic()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Hashable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -11,8 +11,10 @@ from vochi_integrations.background import wait_for
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.domain import Delivery, Enterprise
 from vochi_integrations.integrations.base import Integration
-from vochi_integrations.lanes import Lane
+from vochi_integrations.lanes import Lane, LaneStatus
 from vochi_integrations.outbox import LaneKey, Outbox
+from vochi_integrations.rate import SlidingWindow
+from vochi_integrations.settings import Breaker as BreakerSettings
 from vochi_integrations.settings import Delivery as DeliverySettings
 from vochi_integrations.snapshot import SnapshotStore
 
@@ -28,18 +30,22 @@ class Dispatcher:
     def __init__(
         self,
         settings: DeliverySettings,
+        breaker: BreakerSettings,
         outbox: Outbox,
         integrations: Mapping[str, Integration],
         store: SnapshotStore,
     ) -> None:
         self.settings = settings
+        self.breaker = breaker
         self.outbox = outbox
         self._integrations = integrations
         self._store = store
         self._lanes: dict[LaneKey, Lane] = {}
+        self._windows: dict[Hashable, SlidingWindow] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._recovered: set[LaneKey] = set()
+        self._busy: set[LaneKey] = set()
 
     @property
     def lease(self) -> tuple[str, float]:
@@ -50,8 +56,24 @@ class Dispatcher:
         """How many requests are under way."""
         return len(self._tasks)
 
+    def unwell(self) -> list[LaneStatus]:
+        """Return the lanes whose CRM is not asked at the moment, or has just failed."""
+        found = (lane.status() for lane in self._lanes.values())
+        return [status for status in found if status.failures or status.breaker != "closed"]
+
     def enterprise(self, number: str) -> Enterprise | None:
         return self._store.current.by_number.get(number)
+
+    def window(self, key: LaneKey) -> SlidingWindow:
+        """Return the rate limit of the account that a lane's requests count on."""
+        number, name = key
+        enterprise = self.enterprise(number)
+        known = enterprise is not None and name in enterprise.integrations
+        account = (name, self._integrations[name].account(enterprise) if enterprise is not None and known else number)
+        window = self._windows.get(account)
+        if window is None:
+            window = self._windows[account] = SlidingWindow(self.settings.enterprise_rate)
+        return window
 
     def admit(self, deliveries: Iterable[Delivery]) -> None:
         """Before their commit: reserve places for what can begin at once."""
@@ -66,7 +88,7 @@ class Dispatcher:
 
     def accept(self, deliveries: Iterable[Delivery]) -> None:
         """Committed: pop-ups first, then the rest."""
-        work = [delivery for delivery in deliveries if delivery.status in ("pending", "sending")]
+        work = self.outbox.holding(item for item in deliveries if item.status in ("pending", "sending"))
         for delivery in sorted(work, key=lambda item: item.cls == "history"):
             self._lane(delivery).accept(delivery)
 
@@ -97,9 +119,17 @@ class Dispatcher:
         """Something may be due that was not before."""
         self._wake.set()
 
+    def has_room(self, key: LaneKey) -> None:
+        """A lane that had enough wants more."""
+        if key in self._busy:
+            self._wake.set()
+
     def on_change(self, numbers: Collection[str]) -> None:
         """Configuration has changed: what was parked may go."""
         changed = set(numbers)
+        for key, lane in self._lanes.items():
+            if key[0] in changed:
+                lane.reset()
         self._recovered |= {(number, name) for number in changed for name in self._integrations}
         self._wake.set()
 
@@ -119,18 +149,21 @@ class Dispatcher:
         if self._recovered:
             recovered, self._recovered = self._recovered, set()
             await self.outbox.wake_lanes(recovered)
-        full = [key for key, lane in self._lanes.items() if lane.is_full]
-        claimed = await self.outbox.claim(full, CLAIMED_AT_ONCE)
+        busy = self._busy = {key for key, lane in self._lanes.items() if not lane.takes_more}
+        claimed = await self.outbox.claim(busy, CLAIMED_AT_ONCE, self.settings.queue_limit)
         for delivery in claimed:
             self._lane(delivery).resume(delivery)
-        if len(claimed) == CLAIMED_AT_ONCE:
+        if claimed:
             return 0.0
-        due = await self.outbox.next_due_seconds()
+        due = await self.outbox.next_due_seconds(busy)
         return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.02, due))
 
     def _sweep(self) -> None:
         for key in [key for key, lane in self._lanes.items() if lane.is_idle]:
             del self._lanes[key]
+        now = asyncio.get_running_loop().time()
+        for account in [account for account, window in self._windows.items() if window.is_quiet(now)]:
+            del self._windows[account]
 
     async def keep_leases(self) -> None:
         """Renew what we hold, and bury what dead daemons may have shown, for ever."""
@@ -138,7 +171,7 @@ class Dispatcher:
             await asyncio.sleep(self.settings.lease / 3)
             try:
                 await self.outbox.renew()
-                await self.outbox.bury_interrupted()
+                await self.outbox.bury()
             except UNAVAILABLE as error:
                 log.warning("leases not renewed", error=repr(error))
 
@@ -147,6 +180,6 @@ class Dispatcher:
         deadline = time.monotonic() + seconds
         while self._tasks and time.monotonic() < deadline:
             await asyncio.wait(self._tasks, timeout=deadline - time.monotonic())
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -33,6 +33,10 @@ class Reason(StrEnum):
     BREAKER_OPEN = "breaker_open"
     CRM_REJECTED = "crm_rejected"
     CRM_UNREACHABLE = "crm_unreachable"
+    BAD_KEY = "bad_key"
+    NO_ACCOUNT = "no_account"
+    TELEPHONY_OFF = "telephony_off"
+    OVERLOADED = "overloaded"
     RECOVERED_CALL = "recovered_call"
     ALREADY_SHOWN = "already_shown"
     NO_EXTENSION = "no_extension"
@@ -184,8 +188,9 @@ class Enterprise(Struct, frozen=True, kw_only=True):
 class Delivery(Struct, kw_only=True):
     """One row of `integration_deliveries`: what one CRM is to be told about one call.
 
-    `deadline_at` is UTC epoch seconds after which no attempt may begin, None for history within its age.
-    `replays` counts how often an operator had it sent again: it is sent then although its call is over.
+    `deadline_at` is UTC epoch seconds after which no attempt may begin, None for history within its age. `lapses` is
+    how often this daemon's leases had lapsed when it got the delivery; `replays` is how often an operator had it sent
+    again: it is sent then although its call is over.
     """
 
     enterprise: str
@@ -201,4 +206,5 @@ class Delivery(Struct, kw_only=True):
     deadline_at: float | None = None
     attempts: int = 0
     replays: int = 0
+    lapses: int = 0
     id: int = 0

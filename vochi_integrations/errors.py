@@ -21,6 +21,14 @@ class JournalError(VochiError):
     """An event could not be made durable, so it must not be acknowledged (HTTP 503)."""
 
 
+class SpoolError(VochiError):
+    """The local spool is full or cannot be written; `reason` is `spool_full` or `spool_unusable`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class DeliveryError(VochiError):
     """An attempt at a CRM failed. `status` is the HTTP status or None when there was no answer.
 
@@ -35,13 +43,21 @@ class DeliveryError(VochiError):
 
 
 class TemporaryDeliveryError(DeliveryError):
-    """Worth another attempt later: no answer, a server error, a rate limit.
+    """Worth another attempt later: no answer, a server error."""
 
-    `retry_after` is the pause in seconds the CRM asked for, or None.
-    """
+
+class RateLimitError(TemporaryDeliveryError):
+    """Too many requests for this account. `retry_after` is the pause in seconds the CRM asked for, or None."""
 
     retry_after: float | None = None
 
 
 class PermanentDeliveryError(DeliveryError):
-    """The same request would fail again: refused by validation or by the key."""
+    """The same request would fail again: the CRM found fault with it."""
+
+
+class AccountDeliveryError(DeliveryError):
+    """Any request would fail: the CRM refuses the account, and only its administrator can change that.
+
+    `reason` says what is wrong with it.
+    """

@@ -1,4 +1,7 @@
-"""Group commit: events are folded, and stored together with what they cause, in one statement a flush."""
+"""Group commit: events are folded, and stored together with what they cause, in one statement a flush.
+
+While PostgreSQL is away a flush goes to the spool as it is, and is replayed from there in its order (decision 1).
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -7,21 +10,23 @@ from typing import Any, Protocol
 import asyncpg
 import orjson
 import structlog
-from msgspec import Struct, field
 
 from vochi_integrations.background import Batcher
 from vochi_integrations.callbook import CallBook, Key
 from vochi_integrations.calls import fold, idle_until
-from vochi_integrations.callstate import CallState, Step
+from vochi_integrations.callstate import CallState
 from vochi_integrations.db import UNAVAILABLE, Database, HeldConnection, Row
 from vochi_integrations.domain import CallEvent, Delivery, Directory, Enterprise, Party, Reason
-from vochi_integrations.errors import JournalError
-from vochi_integrations.events import parse_event
+from vochi_integrations.errors import JournalError, SpoolError, VochiError
+from vochi_integrations.events import canonical, parse_event
+from vochi_integrations.plan import Entry, Plan, Receipt, delivery_row, event_row, reason_of, with_ids
 from vochi_integrations.router import Router
 from vochi_integrations.snapshot import SnapshotStore
+from vochi_integrations.spool import Spool
 
 BATCH = 500
-STORE_TIMEOUT = 2.0
+WAITING_EVENTS = 4_000
+STORE_TIMEOUT = 1.0
 RECALL_TIMEOUT = 30.0
 OPEN_CALLS = 20_000
 CONFLICTS = 100
@@ -42,30 +47,12 @@ class Deliveries(Protocol):
     def accept(self, deliveries: Iterable[Delivery]) -> None: ...
 
 
-class Receipt(Struct, frozen=True):
-    """An event is durable. `close_at` is when to look at a call again that is not lost yet (UTC epoch seconds)."""
+class AwayError(VochiError):
+    """PostgreSQL did not take a plan, or did not say so."""
 
-    duplicate: bool = False
-    close_at: float | None = None
-
-
-class Entry(Struct):
-    """An event on its way, and who waits for it."""
-
-    event: CallEvent
-    enterprise: Enterprise
-    receipt: "asyncio.Future[Receipt]"
-
-
-class Plan(Struct):
-    """What one flush stores."""
-
-    events: list[dict[str, Any]] = field(default_factory=list)
-    repeats: list[tuple[str, str, bytes]] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
-    before: dict[Key, CallState] = field(default_factory=dict)
-    ended: list[Key] = field(default_factory=list)
-    receipts: list[Receipt] = field(default_factory=list)
+    def __init__(self, plan: Plan, cause: Exception) -> None:
+        super().__init__(repr(cause))
+        self.plan = plan
 
 
 class Journal:
@@ -81,20 +68,32 @@ class Journal:
         store: SnapshotStore,
         router: Router,
         deliveries: Deliveries,
+        spool: Spool,
+        *,
         idle_seconds: float,
     ) -> None:
-        self._database = database
         self._connection = HeldConnection(database)
+        self._replaying = HeldConnection(database)
+        self._spool = spool
         self._store = store
         self._router = router
         self._deliveries = deliveries
         self._idle_seconds = idle_seconds
         self._flushing = asyncio.Lock()
+        self.refusing: str | None = None
+        self.shed = 0
         self.book = CallBook()
         self.batcher: Batcher[Entry] = Batcher(self._flush, BATCH)
 
+    def close(self) -> None:
+        self._connection.close()
+        self._replaying.close()
+
     async def append(self, event: CallEvent, enterprise: Enterprise) -> Receipt:
-        """Return when the event is durable. Raises JournalError when it could not be stored."""
+        """Return when the event is durable. Raises JournalError when it could not be stored, or too many wait."""
+        if len(self.batcher) >= WAITING_EVENTS:
+            self.shed += 1
+            raise JournalError("more events come than can be stored; send it again")
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.batcher.add(Entry(event, enterprise, receipt))
         return await receipt
@@ -102,11 +101,11 @@ class Journal:
     async def _flush(self, batch: list[Entry]) -> None:
         try:
             async with self._flushing:
-                await self._recall_context(batch)
-                plan = await self._store_plan(batch)
+                plan = await (self._spool_batch(batch) if self._spool.in_use else self._store_batch(batch))
         except Exception as error:  # noqa: BLE001 - the one place for a flush: whatever it is, nobody waits for ever
             await self._failed(batch, error)
             return
+        self.refusing = None
         for entry, receipt in zip(batch, plan.receipts, strict=True):
             if not entry.receipt.done():
                 entry.receipt.set_result(receipt)
@@ -114,32 +113,109 @@ class Journal:
 
     async def _failed(self, batch: list[Entry], error: Exception) -> None:
         """Acknowledge nothing that is not stored; one bad event does not take others with it."""
-        if len(batch) > 1 and not isinstance(error, UNAVAILABLE):
+        if len(batch) > 1 and not isinstance(error, JournalError):
             for entry in batch:
                 await self._flush([entry])
             return
-        log.error("events not stored", events=len(batch), exc_info=None if isinstance(error, UNAVAILABLE) else error)
+        log.error("events refused", events=len(batch), exc_info=None if isinstance(error, JournalError) else error)
         for entry in batch:
             if not entry.receipt.done():
                 entry.receipt.set_exception(JournalError("the event could not be stored; send it again"))
 
-    async def _store_plan(self, batch: Sequence[Entry]) -> Plan:
-        for _ in range(CONFLICTS):
-            plan = Plan()
+    async def _store_batch(self, batch: Sequence[Entry]) -> Plan:
+        """Store in PostgreSQL, or spool what it does not take in time."""
+        plan = None
+        try:
+            await self._recall_context(batch)
+            return await self._store_plan(batch)
+        except AwayError as error:
+            log.warning("events spooled", events=len(batch), error=str(error))
+            plan = error.plan
+        except UNAVAILABLE as error:
+            log.warning("events spooled", events=len(batch), error=repr(error))
+            plan = self._planned(batch)
+        try:
+            await self._spool_plan(plan)
+        except BaseException:
+            self._undo(plan)
+            raise
+        return plan
+
+    async def _spool_batch(self, batch: Sequence[Entry]) -> Plan:
+        """Queue behind what is in the spool. What does not fit never happened."""
+        plan = self._planned(batch)
+        try:
+            await self._spool_plan(plan)
+        except BaseException:
+            self._deliveries.withdraw(plan.deliveries)
+            for key, before in plan.before.items():
+                self.book.rewind(key, before)
+            raise
+        return plan
+
+    async def _spool_plan(self, plan: Plan) -> None:
+        """Pop-ups go out from memory; records wait until they are in PostgreSQL. Raises JournalError."""
+        self._deliveries.withdraw(delivery for delivery in plan.deliveries if delivery.cls == "history")
+        if plan.events or plan.ended:
             try:
-                self._fill(plan, batch)
-                await self._write(plan)
-            except asyncpg.UniqueViolationError:
-                self._deliveries.withdraw(plan.deliveries)
-                await self._recall_stored(plan)
-            except BaseException:
-                self._deliveries.withdraw(plan.deliveries)
-                for key in plan.before:
-                    self.book.forget(key)
-                raise
-            else:
-                return plan
+                await self._spool.put("flush", orjson.dumps(self._flush_of(plan)))
+            except SpoolError as error:
+                self.refusing = error.reason
+                raise JournalError(str(error)) from error
+        plan.deliveries = [delivery for delivery in plan.deliveries if delivery.cls == "realtime"]
+
+    async def replay(self, data: bytes, *, at_start: bool) -> None:
+        """Store a spooled flush. Raises what PostgreSQL raises when it is away.
+
+        Its records begin their way here, unless `at_start`: then they are taken up from the table.
+        """
+        flush = orjson.loads(data)
+        try:
+            rows = await self._replaying.fetch("append", data, *self._deliveries.lease, timeout=STORE_TIMEOUT)
+        except asyncpg.UniqueViolationError:
+            deliveries = await self._replay_anew(flush["events"])
+        else:
+            deliveries = with_ids([Delivery(**row) for row in flush["deliveries"]], rows)
+            deliveries = [delivery for delivery in deliveries if delivery.cls == "history"]
+        if not at_start:
+            self._deliveries.accept(deliveries)
+
+    async def _replay_anew(self, rows: Iterable[dict[str, Any]]) -> list[Delivery]:
+        """Fold spooled events again: some are stored already, or another daemon has stored events of the same calls."""
+        entries = [self._spooled_entry(row) for row in rows]
+        async with self._flushing:
+            try:
+                plan = await self._store_plan(entries)
+            except AwayError as error:
+                self._undo(error.plan)
+                raise TimeoutError(str(error)) from error
+        return plan.deliveries
+
+    async def _store_plan(self, batch: Sequence[Entry]) -> Plan:
+        """Fold and write. Raises AwayError with the plan when PostgreSQL does not take it in time."""
+        plan = Plan()
+        try:
+            for _ in range(CONFLICTS):
+                plan = self._planned(batch)
+                try:
+                    await self._write(plan)
+                except asyncpg.UniqueViolationError:
+                    self._deliveries.withdraw(plan.deliveries)
+                    await self._recall_stored(plan)
+                else:
+                    return plan
+        except UNAVAILABLE as error:
+            raise AwayError(plan, error) from error
+        except BaseException:
+            self._undo(plan)
+            raise
         raise JournalError("other daemons store events of the same calls all the time")
+
+    def _undo(self, plan: Plan) -> None:
+        """Whether it is stored is not known: the next event of these calls reads them back."""
+        self._deliveries.withdraw(plan.deliveries)
+        for key in plan.before:
+            self.book.forget(key)
 
     async def _recall_stored(self, plan: Plan) -> None:
         """After a conflict: read back the calls of this flush, and those that already have one of its events."""
@@ -148,10 +224,16 @@ class Journal:
         keys = [(row["enterprise_number"], row["call_unique_id"]) for row in rows]
         await self.recall(dict.fromkeys([*plan.before, *keys]))
 
-    def _fill(self, plan: Plan, batch: Sequence[Entry]) -> None:
-        for entry in batch:
-            plan.receipts.append(self._plan_event(plan, entry.event, entry.enterprise))
-        self._deliveries.admit(plan.deliveries)
+    def _planned(self, batch: Sequence[Entry]) -> Plan:
+        plan = Plan()
+        try:
+            for entry in batch:
+                plan.receipts.append(self._plan_event(plan, entry.event, entry.enterprise))
+            self._deliveries.admit(plan.deliveries)
+        except BaseException:
+            self._undo(plan)
+            raise
+        return plan
 
     def _plan_event(self, plan: Plan, event: CallEvent, enterprise: Enterprise) -> Receipt:
         number = enterprise.number
@@ -166,7 +248,7 @@ class Journal:
         step = self.book.fold(number, call, event)
         deliveries = self._router.plan(step.effects, enterprise)
         plan.deliveries += deliveries
-        plan.events.append(_event_row(number, call, event, step, _reason(step, deliveries, enterprise)))
+        plan.events.append(event_row(number, call, event, step, reason_of(step, deliveries, enterprise)))
         return Receipt(duplicate=step.reason is Reason.DUPLICATE)
 
     def _not_lost(self, plan: Plan, key: Key, before: CallState, event: CallEvent) -> Receipt:
@@ -177,17 +259,21 @@ class Journal:
         return Receipt()
 
     async def _write(self, plan: Plan) -> None:
-        opened, closed = self._turned(plan)
         if plan.repeats:
             await self._connection.execute("count_repeats", *_columns(plan.repeats, 3), timeout=STORE_TIMEOUT)
-        if not plan.events and not closed:
+        if not plan.events and not plan.ended:
             return
-        deliveries = [_delivery_row(delivery) for delivery in plan.deliveries]
-        flush = {"events": plan.events, "opened": opened, "closed": closed, "deliveries": deliveries}
-        rows = await self._connection.fetch(
-            "append", orjson.dumps(flush), *self._deliveries.lease, timeout=STORE_TIMEOUT
-        )
-        self._keep_stored(plan, rows)
+        data = orjson.dumps(self._flush_of(plan))
+        rows = await self._connection.fetch("append", data, *self._deliveries.lease, timeout=STORE_TIMEOUT)
+        stored = with_ids(plan.deliveries, rows)
+        self._deliveries.withdraw(delivery for delivery in plan.deliveries if not delivery.id)
+        plan.deliveries = stored
+
+    def _flush_of(self, plan: Plan) -> dict[str, Any]:
+        """Return the parameter of `append`."""
+        opened, closed = self._turned(plan)
+        deliveries = [delivery_row(delivery) for delivery in plan.deliveries]
+        return {"events": plan.events, "opened": opened, "closed": closed, "deliveries": deliveries}
 
     def _turned(self, plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the calls that began, with when to look at them again, and the calls that ended."""
@@ -199,14 +285,6 @@ class Journal:
             elif before.is_live and not after.is_live:
                 closed.append(row)
         return opened, closed
-
-    def _keep_stored(self, plan: Plan, rows: Iterable[Row]) -> None:
-        """Learn the ids; a delivery whose unique key was taken is not ours to send."""
-        ids = {tuple(row)[1:]: row["id"] for row in rows}
-        for delivery in plan.deliveries:
-            delivery.id = ids.get(_identity(delivery), 0)
-        self._deliveries.withdraw(delivery for delivery in plan.deliveries if not delivery.id)
-        plan.deliveries = [delivery for delivery in plan.deliveries if delivery.id]
 
     async def _recall_context(self, batch: Iterable[Entry]) -> None:
         """Before folding: read what may decide and is not in memory. That is rare while one daemon serves a tenant."""
@@ -241,6 +319,8 @@ class Journal:
     async def forget_ended(self, silent_since: float) -> None:
         """Drop from memory the calls that another daemon has ended meanwhile."""
         async with self._flushing:
+            if self._spool.in_use:
+                return
             silent = self.book.silent_calls(silent_since)[:BATCH]
             rows = await self._connection.fetch("still_open", *_columns(silent, 2), timeout=STORE_TIMEOUT)
             for key in set(silent) - {(row["enterprise_number"], row["unique_id"]) for row in rows}:
@@ -269,57 +349,25 @@ class Journal:
             record_url=row["record_url"] or "",
         )
 
+    def _spooled_entry(self, row: dict[str, Any]) -> Entry:
+        number = row["enterprise"]
+        enterprise = self._store.current.by_number.get(number) or Enterprise(number=number)
+        event = parse_event(
+            row["kind"],
+            row["unique_id"],
+            row["raw"],
+            enterprise.directory,
+            raw=canonical(row["raw"]),
+            digest=bytes.fromhex(row["digest"]),
+            received_at=row["received_at"],
+            origin=row["origin"],
+            record_url=row["record_url"] or "",
+        )
+        return Entry(event, enterprise, asyncio.get_running_loop().create_future())
+
 
 def _own_key(entry: Entry) -> Key:
     return entry.enterprise.number, entry.event.unique_id
-
-
-def _reason(step: Step, deliveries: Sequence[Delivery], enterprise: Enterprise) -> str | None:
-    """Say why an event led to nothing: its own reason, or the one that stopped all it would have caused."""
-    if step.reason is not None or not step.effects:
-        return step.reason
-    if not enterprise.active:
-        return Reason.ENTERPRISE_INACTIVE
-    if not deliveries:
-        return Reason.INTEGRATION_OFF if not enterprise.integrations else None
-    return deliveries[0].reason if all(delivery.status == "skipped" for delivery in deliveries) else None
-
-
-def _event_row(number: str, call: str, event: CallEvent, step: Step, reason: str | None) -> dict[str, Any]:
-    return {
-        "enterprise": number,
-        "unique_id": event.unique_id,
-        "call": call,
-        "kind": event.kind,
-        "version": step.state.version,
-        "received_at": event.received_at,
-        "origin": event.origin,
-        "raw": orjson.Fragment(event.raw),
-        "digest": event.digest.hex(),
-        "reason": reason,
-        "record_url": event.record_url or None,
-    }
-
-
-def _identity(delivery: Delivery) -> tuple[str, ...]:
-    return delivery.enterprise, delivery.integration, delivery.call, delivery.kind, delivery.dedupe_key
-
-
-def _delivery_row(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "enterprise": delivery.enterprise,
-        "integration": delivery.integration,
-        "call": delivery.call,
-        "kind": delivery.kind,
-        "dedupe_key": delivery.dedupe_key,
-        "cls": delivery.cls,
-        "payload": delivery.payload,
-        "status": delivery.status,
-        "reason": delivery.reason,
-        "attempts": delivery.attempts,
-        "event_at": delivery.event_at,
-        "deadline_at": delivery.deadline_at,
-    }
 
 
 def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:

@@ -12,6 +12,7 @@ from vochi_integrations.journal import Journal
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
+from vochi_integrations.spool import Spool
 
 
 class Uptime(Struct, frozen=True):
@@ -23,6 +24,7 @@ class Uptime(Struct, frozen=True):
 SETTINGS = web.AppKey("settings", Settings)
 DATABASE = web.AppKey("database", Database)
 STORE = web.AppKey("store", SnapshotStore)
+SPOOL = web.AppKey("spool", Spool)
 JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Collection, Iterable
+from typing import Any, cast
 
-import asyncpg
 import structlog
 from msgspec import Struct
 
@@ -13,9 +12,11 @@ from vochi_integrations.background import Batcher
 from vochi_integrations.cards import Cards, cards_of
 from vochi_integrations.db import UNAVAILABLE, Database, Row
 from vochi_integrations.domain import Delivery, DeliveryClass, Kind, Status
+from vochi_integrations.errors import SpoolError
 from vochi_integrations.events import canonical
 from vochi_integrations.integrations.base import Answer
 from vochi_integrations.logs import without_secrets
+from vochi_integrations.spool import EntryKind, Spool
 
 LaneKey = tuple[str, str]
 BATCH = 500
@@ -23,6 +24,9 @@ LOGS_KEPT = 20_000
 SETTLE_SECONDS = 0.01
 LOG_SECONDS = 0.25
 RETRY_SECONDS = 0.5
+WRITE_TIMEOUT = 2.0
+POLL_TIMEOUT = 5.0
+CARDS_TIMEOUT = 0.5
 
 log = structlog.get_logger()
 
@@ -39,12 +43,18 @@ class Settlement(Struct, kw_only=True):
 
 
 class Outbox:
-    """Claims and settles deliveries in the name of `owner`, with leases of `lease` seconds."""
+    """Claims and settles deliveries in the name of `owner`, with leases of `lease` seconds.
 
-    def __init__(self, database: Database, owner: str, lease: float) -> None:
+    What PostgreSQL cannot take now goes to the spool, and from there back to `replay`.
+    """
+
+    def __init__(self, database: Database, spool: Spool, owner: str, lease: float) -> None:
         self._database = database
+        self.spool = spool
         self.owner = owner
         self._lease = lease
+        self._renewed_until = time.monotonic() + lease
+        self._lapses = 0
         self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, BATCH, SETTLE_SECONDS)
         self.logs: Batcher[tuple[Delivery, Answer]] = Batcher(self._write_logs, BATCH, LOG_SECONDS)
         self.logs_dropped = 0
@@ -66,89 +76,138 @@ class Outbox:
         else:
             self.logs_dropped += 1
 
-    async def claim(self, full_lanes: Collection[LaneKey], limit: int) -> list[Delivery]:
-        """Take due deliveries that nobody holds, except those of `full_lanes`."""
-        numbers, names = [key[0] for key in full_lanes], [key[1] for key in full_lanes]
-        rows = await self._database.fetch("claim", self.owner, self._lease, numbers, names, limit)
-        return [_delivery(row) for row in rows]
+    async def claim(self, busy_lanes: Collection[LaneKey], limit: int, of_a_lane: int) -> list[Delivery]:
+        """Take due deliveries that nobody holds, at most so many of each lane, none of `busy_lanes`."""
+        rows = await self._database.fetch(
+            "claim", self.owner, self._lease, *_lane_columns(busy_lanes), limit, of_a_lane, timeout=POLL_TIMEOUT
+        )
+        return self.holding(_delivery(row) for row in rows)
 
-    async def next_due_seconds(self) -> float | None:
-        """Return the seconds until the next delivery that nobody here holds is due, None when none waits."""
-        rows = await self._database.fetch("next_due", self.owner)
+    def holding(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Note that deliveries have just become ours."""
+        found = list(deliveries)
+        for delivery in found:
+            delivery.lapses = self._lapses
+        return found
+
+    async def still_held(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Return those that no other daemon has taken over: asks the table only when our leases may have lapsed.
+
+        While PostgreSQL is away nobody can take anything over.
+        """
+        if time.monotonic() < self._renewed_until and all(item.lapses == self._lapses for item in deliveries):
+            return deliveries
+        try:
+            ids = [item.id for item in deliveries]
+            rows = await self._database.fetch("still_held", self.owner, ids, timeout=WRITE_TIMEOUT)
+        except UNAVAILABLE:
+            return deliveries
+        held = {row["id"] for row in rows} | {0}
+        return [item for item in deliveries if item.id in held]
+
+    async def next_due_seconds(self, busy_lanes: Collection[LaneKey]) -> float | None:
+        """Return the seconds until the next delivery that may be claimed is due, None when none waits."""
+        rows = await self._database.fetch("next_due", self.owner, *_lane_columns(busy_lanes), timeout=POLL_TIMEOUT)
         return cast("float | None", rows[0][0])
 
     async def wake_lanes(self, keys: Collection[LaneKey]) -> None:
         """Make due now what waits for CRMs that answer again."""
-        await self._database.execute("wake_lanes", [key[0] for key in keys], [key[1] for key in keys])
+        await self._database.execute("wake_lanes", *_lane_columns(keys), timeout=POLL_TIMEOUT)
 
     async def renew(self) -> None:
-        await self._database.execute("renew_leases", self.owner, self._lease)
+        """Keep what we hold. What we held when we came too late may be another daemon's by now."""
+        now = time.monotonic()
+        await self._database.execute("renew_leases", self.owner, self._lease, timeout=POLL_TIMEOUT)
+        self._lapses += now > self._renewed_until
+        self._renewed_until = now + self._lease
 
     async def take_over(self) -> None:
         """At start: let go of what an earlier process of our name held; bury pop-ups it may have shown."""
         await self._database.execute("release_leases", self.owner)
-        await self.bury_interrupted()
+        await self.bury()
 
-    async def bury_interrupted(self) -> None:
-        await self._database.execute("bury_interrupted")
+    async def bury(self) -> None:
+        """End what nobody will ever send: pop-ups a dead daemon may have shown, what waits past its deadline."""
+        await self._database.execute("bury_interrupted", timeout=POLL_TIMEOUT)
+        await self._database.execute("bury_expired", timeout=POLL_TIMEOUT)
 
     async def recall_cards(self, key: LaneKey, call: str) -> Cards:
         """Read back what cards a call had."""
-        rows = await self._database.fetch("cards_of_call", *key, call)
+        rows = await self._database.fetch("cards_of_call", *key, call, timeout=CARDS_TIMEOUT)
         return cards_of(
             (row["kind"], row["codes"] or [], row["status"], row["attempts"], row["reason"]) for row in rows
         )
 
     async def _write_settlements(self, batch: list[Settlement]) -> None:
-        """Write until it is written: what came of an attempt must not be forgotten while PostgreSQL is away."""
-        columns = _columns(
-            (
-                item.delivery.id,
-                item.status,
-                item.reason,
-                item.delivery.attempts,
-                item.pause,
-                item.answer.started_at if item.answer else None,
-                item.answer.http_status if item.answer else None,
-                _storable(item.answer.response) if item.answer else None,
-            )
-            for item in batch
-        )
-        written = False
-        while not written:
-            written = await self._try("settle", self.owner, *columns)
-            if not written:
-                await asyncio.sleep(RETRY_SECONDS)
+        """Write until it is written: what came of an attempt must not be forgotten."""
+        rows = [_settlement_row(item) for item in batch]
+        while not await self._written("settle", rows):  # noqa: ASYNC110 - a retry, not a wait for an event
+            await asyncio.sleep(RETRY_SECONDS)
         for item in batch:
             _log_line(item)
             if item.written is not None and not item.written.done():
                 item.written.set_result(None)
 
     async def _write_logs(self, batch: list[tuple[Delivery, Answer]]) -> None:
-        columns = _columns(
-            (
-                answer.started_at or time.time(),
-                delivery.enterprise,
-                delivery.integration,
-                answer.event_type,
-                _storable(answer.request),
-                _storable(answer.response),
-                "error" if answer.error else "success",
-                str(answer.error) if answer.error else None,
-                delivery.call,
-            )
-            for delivery, answer in batch
-        )
-        if not await self._try("write_logs", *columns):
+        if not await self._written("logs", [_log_row(*item) for item in batch]):
             self.logs_dropped += len(batch)
 
-    async def _try(self, query: Literal["settle", "write_logs"], *args: Any) -> bool:
+    async def _written(self, kind: EntryKind, rows: list[dict[str, Any]]) -> bool:
+        """Write to PostgreSQL, or to the spool while that is away; False when neither takes it."""
+        data = canonical(rows)
         try:
-            await self._database.execute(query, *args)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            log.warning("outbox not written", query=query, error=repr(error))
+            if not self.spool.in_use:
+                await self.replay(kind, data)
+                return True
+        except UNAVAILABLE as error:
+            log.warning("outbox not written", kind=kind, error=repr(error))
+        try:
+            await self.spool.put(kind, data)
+        except SpoolError as error:
+            log.warning("outbox not spooled", kind=kind, error=str(error))
             return False
         return True
+
+    async def replay(self, kind: EntryKind, data: bytes) -> None:
+        """Write settlements or log rows, now or from the spool. Raises what PostgreSQL raises when it is away."""
+        if kind == "settle":
+            await self._database.execute("settle", self.owner, data, timeout=WRITE_TIMEOUT)
+        else:
+            await self._database.execute("write_logs", data, timeout=WRITE_TIMEOUT)
+
+
+def _settlement_row(item: Settlement) -> dict[str, Any]:
+    delivery, answer = item.delivery, item.answer
+    return {
+        "id": delivery.id,
+        "enterprise": delivery.enterprise,
+        "integration": delivery.integration,
+        "call": delivery.call,
+        "kind": delivery.kind,
+        "dedupe_key": delivery.dedupe_key,
+        "status": item.status,
+        "reason": item.reason,
+        "attempts": delivery.attempts,
+        "pause": item.pause,
+        "finished_at": time.time(),
+        "started_at": answer.started_at if answer else None,
+        "response_status": answer.http_status if answer else None,
+        "response": without_secrets(answer.response) if answer else None,
+    }
+
+
+def _log_row(delivery: Delivery, answer: Answer) -> dict[str, Any]:
+    return {
+        "created_at": answer.started_at or time.time(),
+        "enterprise": delivery.enterprise,
+        "integration": delivery.integration,
+        "event_type": answer.event_type,
+        "request": without_secrets(answer.request),
+        "response": without_secrets(answer.response),
+        "status": "error" if answer.error else "success",
+        "error": str(answer.error) if answer.error else None,
+        "call": delivery.call,
+    }
 
 
 def _log_line(item: Settlement) -> None:
@@ -156,7 +215,8 @@ def _log_line(item: Settlement) -> None:
     if item.status in ("pending", "sending"):
         return
     delivery, answer = item.delivery, item.answer
-    log.info(
+    lost = item.status == "failed" and delivery.cls == "history"
+    (log.error if lost else log.info)(
         "delivery",
         enterprise=delivery.enterprise,
         integration=delivery.integration,
@@ -171,13 +231,8 @@ def _log_line(item: Settlement) -> None:
     )
 
 
-def _storable(value: object) -> bytes:
-    """Write JSON for jsonb: secrets masked, NUL dropped."""
-    return canonical(without_secrets(value))
-
-
-def _columns(rows: Any) -> list[Sequence[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _lane_columns(keys: Collection[LaneKey]) -> tuple[list[str], list[str]]:
+    return [key[0] for key in keys], [key[1] for key in keys]
 
 
 def _delivery(row: Row) -> Delivery:

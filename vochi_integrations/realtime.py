@@ -9,11 +9,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vochi_integrations.cards import Cards, codes_of
+from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.domain import Delivery, Enterprise, Reason, Status
-from vochi_integrations.errors import PermanentDeliveryError
+from vochi_integrations.errors import AccountDeliveryError, PermanentDeliveryError, RateLimitError
 from vochi_integrations.integrations.base import Answer, Integration
 from vochi_integrations.outbox import LaneKey, Outbox, Settlement
-from vochi_integrations.rate import POPUP_PAUSE_LIMIT, backoff
+from vochi_integrations.rate import backoff
 from vochi_integrations.router import why_not
 from vochi_integrations.settings import Delivery as DeliverySettings
 
@@ -39,6 +40,13 @@ class Attempt(Struct):
     expires: float
     begun: bool = False
     number: int = 1
+
+
+class Tried(NamedTuple):
+    """What came of a try: the CRM's answer, None when there was no request; the seconds before the next, None: none."""
+
+    answer: Answer | None = None
+    pause: float | None = None
 
 
 class Verdict(NamedTuple):
@@ -91,13 +99,13 @@ class Screens:
         elif cards is not None:
             cards.close(delivery)
 
-    async def attempt(self, attempt: Attempt, enterprise: Enterprise | None) -> float | None:
-        """Make one try; return the pause in seconds before the next, None when there is none."""
+    async def attempt(self, attempt: Attempt, enterprise: Enterprise | None) -> Tried:
+        """Make one try, unless it is late or pointless by now."""
         delivery = attempt.delivery
         cards = await self._cards_for(attempt)
         if delivery.kind == "popup_over" and cards.running:
             self._held.setdefault(delivery.call, []).append(attempt)
-            return None
+            return Tried()
         codes = _codes(attempt, cards)
         verdict = self._verdict(attempt, enterprise, cards, codes)
         running = delivery.kind == "popup" and (attempt.begun or verdict is None)
@@ -107,12 +115,28 @@ class Screens:
             if enterprise is not None and verdict is None:
                 return await self._send(attempt, enterprise, codes)
             self._settle(delivery, *(verdict or Verdict("skipped", Reason.INTEGRATION_OFF)))
-            return None
+            return Tried()
         finally:
             cards.running -= running
             self._ended(delivery, cards)
 
-    async def _send(self, attempt: Attempt, enterprise: Enterprise, codes: list[str]) -> float | None:
+    def drop(self, attempt: Attempt, reason: Reason) -> None:
+        """End a delivery that waits for its turn: too late, or the CRM is not to be asked now."""
+        delivery = attempt.delivery
+        status: Status = "expired" if reason is Reason.EXPIRED else "failed" if delivery.attempts else "skipped"
+        self._settle(delivery, status, reason)
+        cards = self._cards.get(delivery.call)
+        if cards is not None:
+            self._ended(delivery, cards)
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Another daemon has taken a delivery over."""
+        cards = self._cards.get(attempt.delivery.call)
+        if cards is not None:
+            cards.running -= attempt.begun
+            self._ended(attempt.delivery, cards)
+
+    async def _send(self, attempt: Attempt, enterprise: Enterprise, codes: list[str]) -> Tried:
         delivery = attempt.delivery
         if delivery.status != "sending":
             await self._outbox.mark_sending(delivery)
@@ -121,7 +145,7 @@ class Screens:
         narrowed = replace(delivery, payload=delivery.payload | {"codes": codes})
         (answer,) = await self._integration.send([narrowed], enterprise)
         self._outbox.log_attempt(delivery, answer)
-        return self._judge(attempt, answer)
+        return Tried(answer, self._pause_after(attempt, answer))
 
     def _ended(self, delivery: Delivery, cards: Cards) -> None:
         """Let go what waited for the last pop-up under way; forget a call whose cards are all closed."""
@@ -146,16 +170,20 @@ class Screens:
             return Verdict("expired", Reason.EXPIRED)
         return None
 
-    def _judge(self, attempt: Attempt, answer: Answer) -> float | None:
-        delivery, error = attempt.delivery, answer.error
+    def _pause_after(self, attempt: Attempt, answer: Answer) -> float | None:
+        """Settle what is settled; return the seconds before another try of what is not."""
+        delivery, error, settings = attempt.delivery, answer.error, self._settings
         if error is None:
             self._settle(delivery, "done", delivery.reason, answer)
             return None
-        pause = backoff(self._settings.retry_base, attempt.number, POPUP_PAUSE_LIMIT)
-        is_last = attempt.number >= self._settings.realtime_attempts
+        pause = backoff(settings.retry_base, attempt.number, settings.realtime_retry_max)
+        if isinstance(error, RateLimitError):
+            pause = max(pause, min(error.retry_after or 0.0, settings.retry_after_max))
+        is_last = attempt.number >= settings.realtime_attempts
         is_late = asyncio.get_running_loop().time() + pause > attempt.expires
-        if isinstance(error, PermanentDeliveryError) or is_last or is_late:
-            self._settle(delivery, "failed", error.reason, answer)
+        if isinstance(error, PermanentDeliveryError | AccountDeliveryError) or is_last or is_late:
+            refused = isinstance(error, AccountDeliveryError)
+            self._settle(delivery, "failed", Reason.CRM_REJECTED if refused else error.reason, answer)
             return None
         return pause
 
@@ -175,12 +203,19 @@ class Screens:
         else:
             is_known = delivery.status == "sending"
         for _ in range(0 if is_known else LOOKS_ELSEWHERE):
-            stored = await self._outbox.recall_cards(self._key, delivery.call)
+            stored = await self._stored_cards(delivery.call)
             cards.merge(stored)
             if not stored.running or cards.running:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         return cards
+
+    async def _stored_cards(self, call: str) -> Cards:
+        """Return what the table knows; nothing while PostgreSQL is away, for a card cannot wait for it."""
+        try:
+            return await self._outbox.recall_cards(self._key, call)
+        except UNAVAILABLE:
+            return Cards()
 
     def _keep(self, call: str, cards: Cards) -> Cards:
         """Remember a call; of too many the oldest is forgotten, unless something of it is under way."""

@@ -15,8 +15,6 @@ from vochi_integrations.notify import READY, STOPPING, notify, stay_alive, watch
 from vochi_integrations.settings import Settings
 from vochi_integrations.web.middlewares import AccessLogger
 
-WRITE_SECONDS = 5.0
-
 log = structlog.get_logger()
 
 
@@ -61,16 +59,16 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
             )
             log.info("ready", public=f"{server.public_host}:{public}", internal=f"{server.internal_host}:{internal}")
             yield served, public, internal
-        await _finish(served, server.shutdown_seconds + WRITE_SECONDS)
+        await _finish(served)
 
 
-async def _finish(served: Daemon, seconds: float) -> None:
-    """Finish in order, at most so long, and not when a background task is dead: what it was to write, nobody writes."""
+async def _finish(served: Daemon) -> None:
+    """Finish in order, but not when a background task is dead: what it was to write, nobody writes."""
     if served.loops.failed.done():
         return
     finishing = asyncio.create_task(served.finish(), name="finish")
     ends: set[asyncio.Future[Any]] = {finishing, served.loops.failed}
-    await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if finishing.done():
         await finishing
         return

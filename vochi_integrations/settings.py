@@ -79,13 +79,20 @@ class Delivery(Section, frozen=True):
     enterprise_concurrency: Count = 4
     enterprise_rate: Positive = 40.0
     retry_base: Positive = 0.5
+    realtime_retry_max: Positive = 5.0
+    history_retry_max: Positive = 3600.0
+    retry_after_max: Seconds = 120.0
+    queue_limit: Count = 200
     lease: Positive = 30.0
     replay_rate: Positive = 10.0
 
 
 class Breaker(Section, frozen=True):
     failures: Count = 5
+    failure_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    window: Count = 20
     open_seconds: Positive = 30.0
+    refused_seconds: Positive = 300.0
 
 
 class Retention(Section, frozen=True):

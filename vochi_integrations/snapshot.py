@@ -21,6 +21,7 @@ from vochi_integrations.settings import Cache
 
 LOAD_TIMEOUT = 10.0
 REVALIDATE_TIMEOUT = 1.0
+RETRY_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -114,6 +115,7 @@ class SnapshotStore:
         self._dirty: set[str | None] = set()
         self._wake = asyncio.Event()
         self._swapping = asyncio.Lock()
+        self._unavailable_until = 0.0
         self.current = Snapshot()
         self.counters = Statistics()
         self.listening = False
@@ -160,11 +162,14 @@ class SnapshotStore:
         return refreshed is not None and time.time() - refreshed <= self._settings.ttl_seconds
 
     async def _revalidated(self, number: str | None) -> bool:
-        """Re-read one enterprise, or all; False when the database cannot answer soon."""
+        """Re-read one enterprise, or all; False when the database cannot answer soon, or could not just now."""
+        if time.monotonic() < self._unavailable_until:
+            return False
         try:
             async with asyncio.timeout(REVALIDATE_TIMEOUT):
                 await self._shared_load(number)
         except UNAVAILABLE:
+            self._unavailable_until = time.monotonic() + RETRY_SECONDS
             return False
         return True
 

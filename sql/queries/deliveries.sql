@@ -1,35 +1,82 @@
 -- settle --
--- What came of attempts: the new state of deliveries. A success counts whoever holds the row by now.
+-- What came of attempts: the new state of deliveries, found by id, or by key where PostgreSQL was away when they were
+-- made (id 0). A success counts whoever holds the row by now.
+WITH news AS (
+    SELECT *
+    FROM jsonb_to_recordset($2::jsonb) AS n (
+        id bigint, enterprise text, integration text, call text, kind text, dedupe_key text, status text, reason text,
+        attempts int, pause float8, finished_at float8, started_at float8, response_status int, response jsonb
+    )
+), found AS (
+    SELECT id AS delivery_id, status, reason, attempts, pause, finished_at, started_at, response_status, response
+    FROM news
+    WHERE id > 0
+    UNION ALL
+    SELECT d.id, n.status, n.reason, n.attempts, n.pause, n.finished_at, n.started_at, n.response_status, n.response
+    FROM news n
+    JOIN integration_deliveries d
+      ON d.enterprise_number = n.enterprise AND d.integration_type = n.integration AND d.call_external_id = n.call
+      AND d.kind = n.kind AND d.dedupe_key = n.dedupe_key
+    WHERE n.id = 0
+), latest AS (
+    SELECT DISTINCT ON (delivery_id) * FROM found ORDER BY delivery_id, finished_at DESC
+)
 UPDATE integration_deliveries d
 SET status = u.status,
     reason = u.reason,
     attempts = u.attempts,
     next_attempt_at = now() + make_interval(secs => u.pause),
     first_attempt_at = coalesce(d.first_attempt_at, to_timestamp(u.started_at)),
-    finished_at = CASE WHEN u.status IN ('pending', 'sending') THEN NULL ELSE now() END,
-    response_status = u.response_status,
-    response = u.response,
+    finished_at = CASE WHEN u.status IN ('pending', 'sending') THEN NULL ELSE to_timestamp(u.finished_at) END,
+    response_status = coalesce(u.response_status, d.response_status),
+    response = coalesce(u.response, d.response),
     locked_by = CASE WHEN u.status = 'sending' THEN d.locked_by END,
     locked_until = CASE WHEN u.status = 'sending' THEN d.locked_until END
-FROM unnest(
-    $2::bigint[], $3::text[], $4::text[], $5::int[], $6::float8[], $7::float8[], $8::int[], $9::jsonb[]
-) AS u (id, status, reason, attempts, pause, started_at, response_status, response)
-WHERE d.id = u.id
+FROM latest u
+WHERE d.id = u.delivery_id
   AND d.status IN ('pending', 'sending')
   AND (d.locked_by = $1 OR u.status = 'done')
 
 -- claim --
--- Take due deliveries that nobody holds, the oldest first, none of the lanes that have enough already.
-WITH due AS (
-    SELECT id
-    FROM integration_deliveries
-    WHERE (status = 'pending' OR (status = 'sending' AND class = 'history'))
-      AND next_attempt_at <= now()
-      AND (locked_until IS NULL OR locked_until < now())
-      AND (enterprise_number, integration_type) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))
-    ORDER BY class DESC, id
+-- Take due deliveries that nobody holds: so many of each lane, pop-ups first, none of the lanes that want no more.
+-- Lanes are found one after the other in the index, so a long queue of one costs the others nothing.
+WITH RECURSIVE lanes AS (
+    (
+        SELECT enterprise_number, integration_type
+        FROM integration_deliveries
+        WHERE status IN ('pending', 'sending')
+        ORDER BY enterprise_number, integration_type
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.*
+    FROM lanes l
+    CROSS JOIN LATERAL (
+        SELECT d.enterprise_number, d.integration_type
+        FROM integration_deliveries d
+        WHERE d.status IN ('pending', 'sending')
+          AND (d.enterprise_number, d.integration_type) > (l.enterprise_number, l.integration_type)
+        ORDER BY d.enterprise_number, d.integration_type
+        LIMIT 1
+    ) AS next
+), due AS (
+    SELECT w.id
+    FROM lanes l
+    CROSS JOIN LATERAL (
+        SELECT d.id
+        FROM integration_deliveries d
+        WHERE d.enterprise_number = l.enterprise_number
+          AND d.integration_type = l.integration_type
+          AND d.status IN ('pending', 'sending')
+          AND (d.status = 'pending' OR d.class = 'history')
+          AND d.next_attempt_at <= now()
+          AND (d.locked_until IS NULL OR d.locked_until < now())
+        ORDER BY d.class DESC, d.next_attempt_at
+        LIMIT $6
+        FOR UPDATE SKIP LOCKED
+    ) AS w
+    WHERE (l.enterprise_number, l.integration_type) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))
     LIMIT $5
-    FOR UPDATE SKIP LOCKED
 )
 UPDATE integration_deliveries d
 SET locked_by = $1, locked_until = now() + make_interval(secs => $2)
@@ -40,10 +87,12 @@ RETURNING d.id, d.enterprise_number, d.integration_type, d.call_external_id, d.k
           extract(epoch FROM d.deadline_at)::float8 AS deadline_at
 
 -- next_due --
--- Seconds until the next delivery that nobody holds is due; null when none waits.
+-- Seconds until the next delivery that nobody here holds is due, of lanes that want more; null when none waits.
 SELECT extract(epoch FROM min(greatest(next_attempt_at, coalesce(locked_until, next_attempt_at))) - now())::float8
 FROM integration_deliveries
-WHERE status IN ('pending', 'sending') AND locked_by IS DISTINCT FROM $1
+WHERE (status = 'pending' OR (status = 'sending' AND class = 'history'))
+  AND locked_by IS DISTINCT FROM $1
+  AND (enterprise_number, integration_type) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]))
 
 -- wake_lanes --
 -- CRMs that answer again, or were switched on: what waits for them is due now, or when its turn in a replay comes.
@@ -59,6 +108,12 @@ UPDATE integration_deliveries
 SET locked_until = now() + make_interval(secs => $2)
 WHERE locked_by = $1 AND status IN ('pending', 'sending')
 
+-- still_held --
+-- Those of some deliveries that this daemon still holds.
+SELECT id
+FROM integration_deliveries
+WHERE id = ANY ($2::bigint[]) AND locked_by = $1 AND status IN ('pending', 'sending')
+
 -- release_leases --
 -- Let go of all that this daemon held: nobody else of its name is alive.
 UPDATE integration_deliveries
@@ -70,6 +125,13 @@ WHERE locked_by = $1 AND status IN ('pending', 'sending')
 UPDATE integration_deliveries
 SET status = 'failed', reason = 'interrupted', finished_at = now(), locked_by = NULL, locked_until = NULL
 WHERE class = 'realtime' AND status = 'sending' AND (locked_until IS NULL OR locked_until < now())
+
+-- bury_expired --
+-- What waits past its deadline and is held by nobody: the CRM was away, or switched off, for too long.
+UPDATE integration_deliveries
+SET status = CASE class WHEN 'history' THEN 'failed' ELSE 'expired' END, reason = 'expired', finished_at = now(),
+    locked_by = NULL, locked_until = NULL
+WHERE status = 'pending' AND deadline_at < now() AND (locked_until IS NULL OR locked_until < now())
 
 -- cards_of_call --
 -- What pop-ups a call had and how they fared; asked when no memory of them is left.
@@ -84,11 +146,8 @@ INSERT INTO integration_logs (
     created_at, enterprise_number, integration_type, event_type, request_data, response_data, status, error_message,
     call_unique_id
 )
-SELECT to_timestamp(created_at), enterprise_number, integration_type, event_type, request_data, response_data, status,
-       error_message, call_unique_id
-FROM unnest(
-    $1::float8[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::text[], $8::text[], $9::text[]
-) AS l (
-    created_at, enterprise_number, integration_type, event_type, request_data, response_data, status, error_message,
-    call_unique_id
+SELECT to_timestamp(created_at), enterprise, integration, event_type, request, response, status, error, call
+FROM jsonb_to_recordset($1::jsonb) AS l (
+    created_at float8, enterprise text, integration text, event_type text, request jsonb, response jsonb, status text,
+    error text, call text
 )

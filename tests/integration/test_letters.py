@@ -14,7 +14,6 @@ from tests.kinds import GROUP, dial, hangup, start
 from tests.lab import NUMBER, DaemonUnderTest, Lab, eventually, until
 from vochi_integrations.db import connected
 from vochi_integrations.letters import Outcome, read_order, replay
-from vochi_integrations.outbox import Outbox
 from vochi_integrations.settings import Delivery as DeliverySettings
 
 SHORT: dict[str, Any] = {
@@ -134,7 +133,7 @@ async def test_replays_are_spread_over_time_the_oldest_first_each_enterprise_for
         outcome = await replay(database, everything, DeliverySettings())
         assert outcome.replayed == 2
         assert 2.0 < outcome.seconds <= 3.0
-        await Outbox(database, "me", 30).wake_lanes([(NUMBER, "retailcrm"), ("0368", "retailcrm")])
+        await database.execute("wake_lanes", [NUMBER, "0368"], ["retailcrm"] * 2)
     rows = await lab.deliveries(enterprise_number=NUMBER)
     waits = [round((row["next_attempt_at"] - first).total_seconds(), 3) for row in rows]
     assert waits == [0] * 10 + [1] * 10 + [2] * 5 + [3] * 2

@@ -34,6 +34,26 @@ def test_the_window_says_how_long_to_wait() -> None:
     assert window.wait_seconds(11.0) == 0
 
 
+def test_a_quarter_of_the_rate_is_kept_free() -> None:
+    window = SlidingWindow(8)
+    for _ in range(6):
+        assert window.wait_seconds(10.0, window.reserve) == 0
+        window.take(10.0)
+    assert window.wait_seconds(10.0, window.reserve) == pytest.approx(1.0)
+    assert window.wait_seconds(10.0) == 0
+
+
+def test_a_held_window_lets_nothing_go_and_is_not_forgotten() -> None:
+    window = SlidingWindow(40)
+    assert window.is_quiet(10.0)
+    window.hold(15.0)
+    assert window.wait_seconds(10.0) == pytest.approx(5.0)
+    assert not window.is_quiet(14.9)
+    window.take(15.0)
+    assert not window.is_quiet(15.5)
+    assert window.is_quiet(16.5)
+
+
 @given(st.floats(0.01, 5), st.integers(1, 500))
 def test_pauses_double_to_their_limit(base: float, failures: int) -> None:
     expected = min(60.0, base * 2.0 ** min(failures - 1, 60))

@@ -6,13 +6,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from vochi_integrations.domain import ClosePopup, Delivery, Directory, Enterprise, Reason, ShowPopup, WriteRecord
-from vochi_integrations.errors import PermanentDeliveryError, TemporaryDeliveryError
+from vochi_integrations.errors import AccountDeliveryError, PermanentDeliveryError, TemporaryDeliveryError
 from vochi_integrations.integrations.retailcrm.answers import failure_of, read_body
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config, read_domain
 from vochi_integrations.integrations.retailcrm.mapping import plan
 from vochi_integrations.settings import Calls, Crm, RetailCrm, Settings
 
 SETTINGS = Settings()
+PAST = "Wed, 21 Oct 2015 07:28:00 GMT"
 GOOD = {
     "enabled": True,
     "domain": "demo.retailcrm.ru",
@@ -233,21 +234,42 @@ class TestAnswers:
 
     @pytest.mark.parametrize(
         ("status", "answer"),
-        [(500, {"success": False}), (503, "<html>"), (429, {}), (502, ""), (200, "<html>"), (405, "<html>"), (302, "")],
+        [(500, {"success": False}), (503, "<html>"), (429, {}), (502, ""), (200, "<html>"), (302, "")],
     )
     def test_later(self, status: int, answer: object) -> None:
         assert isinstance(failure_of(status, answer), TemporaryDeliveryError)
 
-    @pytest.mark.parametrize("status", [200, 400, 403, 404, 460])
+    @pytest.mark.parametrize(
+        ("status", "answer", "reason"),
+        [
+            (403, {"success": False, "errorMsg": 'Wrong "apiKey" value.'}, "bad_key"),
+            (403, "<html>", "bad_key"),
+            (405, "<html>", "no_account"),
+            (400, {"success": False, "errorMsg": "Telephony not enabled"}, "telephony_off"),
+            (
+                200,
+                {"success": False, "errorMsg": "Telephony not enabled or not supports calls upload"},
+                "telephony_off",
+            ),
+        ],
+    )
+    def test_when_the_administrator_has_acted(self, status: int, answer: object, reason: str) -> None:
+        error = failure_of(status, answer)
+        assert isinstance(error, AccountDeliveryError)
+        assert error.reason == reason
+
+    @pytest.mark.parametrize("status", [200, 400, 404, 460])
     def test_never(self, status: int) -> None:
         assert isinstance(failure_of(status, {"success": False, "errorMsg": "no"}), PermanentDeliveryError)
 
     def test_the_pause_the_crm_asks_for(self) -> None:
-        pauses = {text: failure_of(503, "", text) for text in ("7", "soon", "-1")}
+        pauses = {text: failure_of(503, "", text) for text in ("7", "soon", "-1", "nan", PAST)}
         assert {text: getattr(error, "retry_after", "?") for text, error in pauses.items()} == {
             "7": 7.0,
             "soon": None,
             "-1": 0.0,
+            "nan": None,
+            PAST: 0.0,
         }
 
     @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a CRM is to the rest of the daemon: read its config, plan deliveries, send them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -42,6 +42,10 @@ class Integration(Protocol):
 
     def read_config(self, raw: Mapping[str, Any]) -> IntegrationConfig:
         """Read the tenant's part of `integrations_config`; tolerant, never raises."""
+        ...
+
+    def account(self, enterprise: Enterprise) -> Hashable:
+        """Name the account that the CRM counts a tenant's requests on; tenants may share one."""
         ...
 
     def plan(self, effect: Effect, enterprise: Enterprise) -> list[Delivery]:

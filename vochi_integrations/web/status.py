@@ -2,10 +2,11 @@
 
 import time
 
+import msgspec
 from aiohttp import web
 
 from vochi_integrations import __version__
-from vochi_integrations.keys import DATABASE, DISPATCHER, JOURNAL, OUTBOX, STORE, UPTIME
+from vochi_integrations.keys import DATABASE, DISPATCHER, JOURNAL, OUTBOX, SPOOL, STORE, UPTIME
 from vochi_integrations.web.answers import iso, json_answer
 
 public_routes = web.RouteTableDef()
@@ -16,9 +17,16 @@ internal_routes = web.RouteTableDef()
 @internal_routes.get("/health")
 async def health(request: web.Request) -> web.Response:
     """Answer 200 while events are accepted; reasons are words, nothing about the inside."""
-    reasons = [] if request.app[STORE].listening else ["database_unavailable"]
-    status = "degraded" if reasons else "ok"
-    return json_answer({"status": status, "reasons": reasons, "version": __version__})
+    app = request.app
+    reasons = [] if app[STORE].listening else ["database_unavailable"]
+    if app[SPOOL].in_use:
+        reasons.append("spool_in_use")
+    refusing = app[JOURNAL].refusing
+    down = refusing is not None and bool(reasons)
+    if refusing is not None and down:
+        reasons.append(refusing)
+    status = "down" if down else "degraded" if reasons else "ok"
+    return json_answer({"status": status, "reasons": reasons, "version": __version__}, status=503 if down else 200)
 
 
 @internal_routes.get("/stats")
@@ -43,7 +51,10 @@ async def stats(request: web.Request) -> web.Response:
             "uptime_seconds": round(time.monotonic() - app[UPTIME].started_at, 1),
             "database_queries": app[DATABASE].queries,
             "calls_in_memory": len(app[JOURNAL].book),
+            "events_shed": app[JOURNAL].shed,
+            "spooled": len(app[SPOOL]),
             "deliveries_running": app[DISPATCHER].running,
+            "unwell": [msgspec.to_builtins(lane) for lane in app[DISPATCHER].unwell()],
             "log_rows_dropped": app[OUTBOX].logs_dropped,
         }
     )

@@ -1,6 +1,6 @@
 """RetailCRM (Simla), API v5: pop-ups by call/event, records by calls/upload."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, cast
 
 import aiohttp
@@ -25,6 +25,10 @@ class RetailCrmIntegration:
 
     def read_config(self, raw: Mapping[str, Any]) -> RetailCrmConfig:
         return read_config(raw, self._settings)
+
+    def account(self, enterprise: Enterprise) -> Hashable:
+        config = _config(enterprise)
+        return config.url, config.api_key
 
     def plan(self, effect: Effect, enterprise: Enterprise) -> list[Delivery]:
         return plan(effect, enterprise, _config(enterprise))

@@ -1,0 +1,218 @@
+"""Policies by meaning: breaker, refused accounts, rate of an account, split batches, ages (decisions 4, 6)."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.integration.test_call_path import fresh_id, post
+from tests.kinds import dial, hangup
+from tests.lab import API_KEY, NUMBER, DaemonUnderTest, Lab, eventually, until
+
+QUICK: dict[str, Any] = {"delivery__retry_base": 0.05, "breaker__failures": 3, "breaker__open_seconds": 0.5}
+
+
+async def call(daemon: DaemonUnderTest, unique_id: str) -> None:
+    await post(daemon, unique_id, dial(0, ["151"]), hangup(9, ["151"], "2"))
+
+
+async def only(lab: Lab, **where: object) -> dict[str, Any]:
+    rows = await lab.deliveries(**where)
+    assert len(rows) == 1
+    return rows[0]
+
+
+async def unwell(daemon: DaemonUnderTest) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await daemon.get("/stats"))[1]["unwell"]
+    return found
+
+
+async def open_breaker(lab: Lab, daemon: DaemonUnderTest, reason: str) -> None:
+    """Call until the breaker is open."""
+    await call(daemon, fresh_id(1))
+
+    async def is_open() -> None:
+        assert [(lane["breaker"], lane["reason"]) for lane in await unwell(daemon)] == [("open", reason)]
+
+    await eventually(is_open)
+
+
+async def test_an_open_breaker_ends_pop_ups_at_once_and_keeps_records(lab: Lab) -> None:
+    await lab.add_company()
+    lab.crm.switch(fault="500")
+    second = fresh_id(2)
+    async with lab.daemon(**QUICK | {"breaker__open_seconds": 60}) as daemon:
+        await open_breaker(lab, daemon, "breaker_open")
+        asked = lab.account.totals.requests
+        await call(daemon, second)
+
+        async def ended() -> None:
+            popup = await only(lab, kind="popup", call_external_id=second)
+            assert (popup["status"], popup["reason"], popup["attempts"]) == ("skipped", "breaker_open", 0)
+            record = await only(lab, kind="record", call_external_id=second)
+            assert (record["status"], record["locked_by"]) == ("pending", None)
+
+        await eventually(ended)
+        assert lab.account.totals.requests == asked
+
+
+async def test_one_probe_brings_all_that_waited(lab: Lab) -> None:
+    await lab.add_company()
+    lab.crm.switch(fault="outage")
+    async with lab.daemon(**QUICK) as daemon:
+        await open_breaker(lab, daemon, "breaker_open")
+        for number in range(2, 30):
+            await call(daemon, fresh_id(number))
+        lab.crm.switch(fault=None)
+        await until(lambda: len(lab.records) == 29)
+        assert not lab.popups
+        assert lab.account.totals.duplicates == 0
+        assert lab.account.totals.uploads < 10
+
+        async def quiet() -> None:
+            assert await unwell(daemon) == []
+
+        await eventually(quiet)
+
+
+async def test_a_refused_key_pauses_everything_until_the_key_is_changed(lab: Lab) -> None:
+    await lab.add_company(api_key="a-wrong-key")
+    async with lab.daemon(**QUICK) as daemon:
+        await open_breaker(lab, daemon, "bad_key")
+        for number in range(2, 12):
+            await call(daemon, fresh_id(number))
+
+        async def held() -> None:
+            waiting = await lab.deliveries(kind="record", status="pending")
+            assert len(waiting) == 11
+            assert not any(row["locked_by"] for row in waiting)
+            reasons = {row["reason"] for row in await lab.deliveries(kind="popup") if not row["attempts"]}
+            assert reasons == {"bad_key"}
+
+        await eventually(held)
+        assert lab.crm.stranger.totals.requests <= 3
+        await lab.sql.execute(
+            "UPDATE enterprises SET integrations_config['retailcrm']['api_key'] = to_jsonb($1::text)", API_KEY
+        )
+        await until(lambda: len(lab.records) == 11, 3)
+    assert not lab.popups
+
+
+async def test_a_record_too_old_fails_with_its_reason(lab: Lab) -> None:
+    await lab.add_company()
+    lab.crm.switch(fault="outage")
+    async with lab.daemon(**QUICK, delivery__history_max_age=0.5, delivery__lease=0.6) as daemon:
+        await call(daemon, fresh_id())
+
+        async def failed() -> None:
+            row = await only(lab, kind="record")
+            assert (row["status"], row["reason"]) == ("failed", "expired")
+
+        await eventually(failed)
+
+
+async def test_a_batch_with_one_bad_record_loses_only_that_one(lab: Lab) -> None:
+    await lab.add_company()
+    lab.crm.switch(fault="outage")
+    bad = fresh_id(7)
+    async with lab.daemon(**QUICK) as daemon:
+        for number in range(1, 41):
+            await call(daemon, fresh_id(number) if number != 7 else bad)
+
+        async def waiting() -> None:
+            assert len(await lab.deliveries(kind="record", status="pending", locked_by=None)) == 40
+
+        await eventually(waiting)
+        await lab.sql.execute(
+            """UPDATE integration_deliveries SET payload = jsonb_set(payload, '{result}', '"missed"')
+               WHERE call_external_id = $1 AND kind = 'record'""",
+            bad,
+        )
+        lab.crm.switch(fault=None)
+        await until(lambda: len(lab.records) == 39)
+
+        async def alone() -> None:
+            row = await only(lab, kind="record", status="failed")
+            assert (row["call_external_id"], row["reason"]) == (bad, "crm_rejected")
+            assert "result" in str(row["response"])
+
+        await eventually(alone)
+    assert lab.account.totals.uploads <= 20
+    assert lab.account.totals.limited == 0
+
+
+async def test_tenants_of_one_account_share_its_rate(lab: Lab) -> None:
+    """Forty calls of two companies at once, ten requests a second: the account never sees more, in any second."""
+    await lab.add_company()
+    await lab.add_company("0368", "375290000099")
+    async with lab.daemon(delivery__enterprise_rate=10, delivery__enterprise_concurrency=20) as daemon:
+        for number in range(12):
+            for token in ("375290000000", "375290000099"):
+                await daemon.post("dial", dial(0, ["151"])[2] | {"UniqueId": fresh_id(number)}, token)
+        await until(lambda: len(lab.popups) == 24)
+    times = sorted(event.at for event in lab.account.events)
+    assert all(later - earlier >= 0.95 for earlier, later in zip(times, times[10:], strict=False))
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "hang", "invalid_json", "reset"])
+async def test_a_pop_up_is_tried_a_few_times_and_then_given_up(lab: Lab, fault: str) -> None:
+    await lab.add_company()
+    lab.crm.switch(fault=fault)
+    async with lab.daemon(delivery__timeout=0.2, delivery__retry_base=0.05, breaker__failures=50) as daemon:
+        await daemon.post("dial", dial(0, ["151"])[2] | {"UniqueId": fresh_id()})
+
+        async def given_up() -> None:
+            row = await only(lab, kind="popup")
+            assert (row["status"], row["reason"], row["attempts"]) == ("failed", "crm_unreachable", 3)
+
+        await eventually(given_up)
+
+        async def logged() -> None:
+            assert await lab.sql.fetchval("SELECT count(*) FROM integration_logs WHERE status = 'error'") == 3
+
+        await eventually(logged)
+
+
+async def test_a_waiting_pop_up_dies_at_its_deadline_not_later(lab: Lab) -> None:
+    await lab.add_company()
+    lab.crm.switch(latency_ms=1500)
+    async with lab.daemon(delivery__enterprise_concurrency=1, delivery__popup_ttl=0.5) as daemon:
+        began = time.monotonic()
+        for number in range(2):
+            await daemon.post("dial", dial(0, ["151"])[2] | {"UniqueId": fresh_id(number)})
+
+        async def expired() -> None:
+            row = await only(lab, kind="popup", status="expired")
+            assert (row["reason"], row["attempts"]) == ("expired", 0)
+
+        await eventually(expired)
+        assert time.monotonic() - began < 1.4
+
+
+async def test_a_long_queue_waits_in_the_table_not_in_memory(lab: Lab) -> None:
+    await lab.add_company()
+    await lab.sql.execute(
+        """INSERT INTO integration_deliveries (enterprise_number, integration_type, call_external_id, kind, dedupe_key,
+               class, payload, status, event_at, deadline_at)
+           SELECT $1, 'retailcrm', '1757840400.' || n, 'record', '', 'history', jsonb_build_object(
+               'date', '2025-09-14 12:00:00', 'type', 'in', 'phone', '375290000001', 'result', 'answered',
+               'duration', 1, 'durationWaiting', 0, 'externalId', '1757840400.' || n), 'pending', now(),
+               now() + interval '1 day'
+           FROM generate_series(1, 2000) n""",
+        NUMBER,
+    )
+    lab.crm.switch(latency_ms=50)
+    most = 0
+    async with lab.daemon(delivery__queue_limit=50) as daemon:
+
+        async def arrived() -> None:
+            nonlocal most
+            held = "SELECT count(*) FROM integration_deliveries WHERE locked_by IS NOT NULL"
+            most = max(most, await lab.sql.fetchval(held))
+            assert len(lab.records) == 2000
+            assert (await daemon.get("/health"))[0] == 200
+
+        await eventually(arrived, 20)
+    assert most <= 400
+    assert lab.account.totals.limited == 0
+    assert lab.account.totals.duplicates == 0
