@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,16 +134,21 @@ async def test_replays_are_spread_over_time_the_oldest_first_each_enterprise_for
         outcome = await replay(database, everything, DeliverySettings())
         assert outcome.replayed == 2
         assert 2.0 < outcome.seconds <= 3.0
+        await lab.sql.execute("UPDATE integration_deliveries SET next_attempt_at = next_attempt_at + interval '1 hour'")
         await database.execute("wake_lanes", [NUMBER, "0368"], ["retailcrm"] * 2)
     rows = await lab.deliveries(enterprise_number=NUMBER)
-    waits = [round((row["next_attempt_at"] - first).total_seconds(), 3) for row in rows]
-    assert waits == [0] * 10 + [1] * 10 + [2] * 5 + [3] * 2
+    assert turns(rows, first) == [0] * 10 + [1] * 10 + [2] * 5 + [3] * 2
     assert all(row["next_attempt_at"] == row["not_before"] for row in rows[10:])
-    assert [row["next_attempt_at"] for row in await lab.deliveries(enterprise_number="0368")] == [first] * 5
+    assert turns(await lab.deliveries(enterprise_number="0368"), first) == [0] * 5
     assert {(row["deadline_at"] - row["not_before"]).total_seconds() for row in rows} == {259200.0}
     assert {(row["attempts"], row["replays"], row["reason"], row["finished_at"]) for row in rows} == {
         (0, 1, None, None)
     }
+
+
+def turns(rows: list[dict[str, Any]], first: datetime) -> list[float]:
+    """Seconds from the first turn of a replay to that of each delivery."""
+    return [round((row["not_before"] - first).total_seconds(), 3) for row in rows]
 
 
 async def test_a_slow_pace_is_one_in_its_longer_time(lab: Lab) -> None:
@@ -159,6 +165,16 @@ async def test_replays_at_once_send_nothing_twice(lab: Lab) -> None:
         outcomes = await asyncio.gather(*(replay(database, order, DeliverySettings()) for _ in range(5)))
     assert sum(outcome.replayed for outcome in outcomes) == 200
     assert {row["replays"] for row in await lab.deliveries()} == {1}
+
+
+async def test_replays_at_once_keep_the_pace_together(lab: Lab) -> None:
+    await add_failed(lab, 50, externalId="x")
+    ids = [row["id"] for row in await lab.deliveries()]
+    async with connected(lab.dsn) as database:
+        orders = [read_order({"ids": ids[start::5]}) for start in range(5)]
+        await asyncio.gather(*(replay(database, order, DeliverySettings()) for order in orders))
+    rows = await lab.deliveries()
+    assert sorted(turns(rows, min(row["not_before"] for row in rows))) == sorted([*range(5)] * 10)
 
 
 async def test_a_long_list_comes_in_pages_the_latest_first(lab: Lab) -> None:
