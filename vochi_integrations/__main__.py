@@ -11,8 +11,10 @@ from typing import Any
 from vochi_integrations import __version__, db
 from vochi_integrations.app import database_of
 from vochi_integrations.enterprises import add_enterprise
-from vochi_integrations.errors import SettingsError, StartupError
+from vochi_integrations.errors import BadRequestError, SettingsError, StartupError
+from vochi_integrations.letters import CHOICES, FILTERS
 from vochi_integrations.logs import logging_to_stdout
+from vochi_integrations.ops.deliveries import deliveries_table, replay_deliveries
 from vochi_integrations.serve import serve
 from vochi_integrations.settings import Settings, load
 
@@ -27,6 +29,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(arguments.run(arguments))
     except SettingsError as error:
         _fail(f"configuration: {error}", WRONG_CONFIGURATION)
+    except BadRequestError as error:
+        _fail(str(error), WRONG_CONFIGURATION)
     except StartupError as error:
         _fail(str(error), COULD_NOT_START)
     except KeyboardInterrupt:
@@ -53,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     emulate.add_argument("--host", default="127.0.0.1")
     emulate.add_argument("--port", type=int, default=8030)
     _add_enterprise(commands, common)
+    _add_deliveries(commands, common)
     return root
 
 
@@ -77,6 +82,23 @@ def _add_enterprise(commands: Any, common: argparse.ArgumentParser) -> None:
         ("--ip", "the address of its PBX"),
     ):
         add.add_argument(name, help=text)
+
+
+def _add_deliveries(commands: Any, common: argparse.ArgumentParser) -> None:
+    actions = commands.add_parser(
+        "deliveries", help="see what failed to reach a CRM, and send it again"
+    ).add_subparsers(metavar="ACTION", required=True)
+    listed = _add(
+        actions, "list", "list deliveries, the failed ones unless told otherwise", run_deliveries_list, common
+    )
+    replayed = _add(actions, "replay", "send failed records again, the oldest first", run_deliveries_replay, common)
+    for command in (listed, replayed):
+        for name in sorted(FILTERS):
+            command.add_argument(f"--{name}", metavar="|".join(CHOICES.get(name, ())) or None)
+    listed.add_argument("--limit")
+    listed.add_argument("--cursor", help="where the page before ended")
+    replayed.add_argument("--ids", nargs="+", type=int, metavar="ID")
+    replayed.add_argument("--dry-run", action="store_true", default=None, help="only say what would be replayed")
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -110,15 +132,33 @@ async def _migrate(settings: Settings) -> int:
 
 
 def run_enterprise_add(arguments: argparse.Namespace) -> int:
-    return _run(_enterprise_add(_settings(arguments), arguments))
+    values = {name: getattr(arguments, name) for name in ("number", "name", "token", "secret", "ip")}
+    return _run(_printed(_settings(arguments), lambda dsn: add_enterprise(dsn, **values)))
 
 
-async def _enterprise_add(settings: Settings, arguments: argparse.Namespace) -> int:
+async def _printed(settings: Settings, work: Callable[[str], Coroutine[Any, Any, str]]) -> int:
+    """Do work on the up-to-date database and print what it says."""
     async with database_of(settings) as dsn:
         await db.migrate(dsn)
-        values = {name: getattr(arguments, name) for name in ("number", "name", "token", "secret", "ip")}
-        print(await add_enterprise(dsn, **values))  # noqa: T201
+        print(await work(dsn))  # noqa: T201
     return 0
+
+
+def run_deliveries_list(arguments: argparse.Namespace) -> int:
+    asked = _given(arguments)
+    return _run(_printed(_settings(arguments), lambda dsn: deliveries_table(dsn, asked)))
+
+
+def run_deliveries_replay(arguments: argparse.Namespace) -> int:
+    asked, settings = _given(arguments), _settings(arguments)
+    return _run(_printed(settings, lambda dsn: replay_deliveries(dsn, asked, settings.delivery)))
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the filters of the command line."""
+    return {
+        name: value for name, value in vars(arguments).items() if value is not None and name not in {"config", "run"}
+    }
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

@@ -34,10 +34,11 @@ from vochi_integrations.keys import (
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.replayer import Replayer
+from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, gateway, intake, status, traces
+from vochi_integrations.web import cache, deliveries, gateway, intake, status, traces
 from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
@@ -142,6 +143,7 @@ async def _running(
         "outbox": dispatcher.poll(),
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
+        "retention": Retention(database, settings.retention, integrations).run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -176,5 +178,6 @@ def create_internal() -> web.Application:
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
     app.add_routes(traces.routes)
+    app.add_routes(deliveries.routes)
     app.add_routes(status.internal_routes)
     return app

@@ -17,6 +17,7 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[Any]] = []
+        self._stopping = False
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     def start(self, loops: Mapping[str, Coroutine[Any, Any, Any]]) -> None:
@@ -26,13 +27,15 @@ class Background:
             self._tasks.append(task)
 
     def _on_end(self, task: asyncio.Task[Any]) -> None:
-        if task.cancelled() or self.failed.done():
+        if self._stopping or self.failed.done():
             return
-        error = task.exception() or RuntimeError("ended by itself")
+        error = None if task.cancelled() else task.exception()
+        error = error or RuntimeError("was cancelled" if task.cancelled() else "ended by itself")
         log.critical("background task died", task=task.get_name(), exc_info=error)
         self.failed.set_result(error)
 
     async def stop(self) -> None:
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -114,6 +114,10 @@ class Dispatcher:
         self._recovered.add(key)
         self._wake.set()
 
+    def wake(self) -> None:
+        """Something may be due that was not before."""
+        self._wake.set()
+
     def has_room(self, key: LaneKey) -> None:
         """A lane that had enough wants more."""
         if key in self._busy:

@@ -191,7 +191,8 @@ class Delivery(Struct, kw_only=True):
     """One row of `integration_deliveries`: what one CRM is to be told about one call.
 
     `deadline_at` is UTC epoch seconds after which no attempt may begin, None for history within its age. `lapses` is
-    how often this daemon's leases had lapsed when it got the delivery.
+    how often this daemon's leases had lapsed when it got the delivery; `replays` is how often an operator had it sent
+    again: it is sent then although its call is over.
     """
 
     enterprise: str
@@ -206,5 +207,6 @@ class Delivery(Struct, kw_only=True):
     event_at: float = 0.0
     deadline_at: float | None = None
     attempts: int = 0
+    replays: int = 0
     lapses: int = 0
     id: int = 0

@@ -253,6 +253,7 @@ def _delivery(row: Row) -> Delivery:
         payload=row["payload"],
         reason=row["reason"],
         attempts=row["attempts"],
+        replays=row["replays"],
         event_at=row["event_at"],
         deadline_at=row["deadline_at"],
     )

@@ -59,7 +59,7 @@ class Verdict(NamedTuple):
 def _codes(attempt: Attempt, cards: Cards) -> list[str]:
     if attempt.delivery.kind == "popup_over":
         return cards.to_close(attempt.delivery)
-    return codes_of(attempt.delivery) if attempt.begun else cards.to_show(attempt.delivery)
+    return codes_of(attempt.delivery) if attempt.begun or attempt.delivery.replays else cards.to_show(attempt.delivery)
 
 
 class Screens:

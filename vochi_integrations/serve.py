@@ -11,6 +11,7 @@ from aiohttp import web
 
 from vochi_integrations.app import Daemon, daemon
 from vochi_integrations.errors import StartupError
+from vochi_integrations.notify import READY, STOPPING, notify, stay_alive, watchdog_seconds
 from vochi_integrations.settings import Settings
 from vochi_integrations.web.middlewares import AccessLogger
 
@@ -18,17 +19,20 @@ log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT (0), or until a background task dies (1)."""
+    """Run until SIGTERM or SIGINT (0), or until a background task dies (1), be it at the end."""
     stop = stop_signal()
     async with running(settings) as (served, _, _):
+        notify(READY)
+        if seconds := watchdog_seconds():
+            served.loops.start({"watchdog": stay_alive(seconds, served.loops.failed)})
         signalled = asyncio.create_task(stop.wait(), name="signal")
         ends: set[asyncio.Future[Any]] = {signalled, served.loops.failed}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()
         log.info("stopping")
-        failed = served.loops.failed.done()
+        notify(STOPPING)
     log.info("stopped")
-    return int(failed)
+    return int(served.loops.failed.done())
 
 
 def stop_signal() -> asyncio.Event:
@@ -53,8 +57,22 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
         finally:
             deadline = asyncio.get_running_loop().time() + server.shutdown_seconds
             await asyncio.gather(*(runner.cleanup() for runner in runners))
-        if not served.loops.failed.done():
-            await served.finish(deadline)
+        await _finish(served, deadline)
+
+
+async def _finish(served: Daemon, deadline: float) -> None:
+    """Finish in order, but not when a background task is dead: what it was to write, nobody writes."""
+    if served.loops.failed.done():
+        return
+    finishing = asyncio.create_task(served.finish(deadline), name="finish")
+    ends: set[asyncio.Future[Any]] = {finishing, served.loops.failed}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if finishing.done():
+        await finishing
+        return
+    log.warning("work left unfinished; it stays in the database")
+    finishing.cancel()
+    await asyncio.gather(finishing, return_exceptions=True)
 
 
 @asynccontextmanager

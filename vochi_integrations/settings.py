@@ -17,6 +17,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Days = Annotated[float, Meta(ge=0)]
 
 
 class Secret:
@@ -82,6 +83,7 @@ class Delivery(Section, frozen=True):
     retry_after_max: Seconds = 120.0
     queue_limit: Count = 200
     lease: Positive = 30.0
+    replay_rate: Positive = 10.0
 
 
 class Breaker(Section, frozen=True):
@@ -90,6 +92,12 @@ class Breaker(Section, frozen=True):
     window: Count = 20
     open_seconds: Positive = 30.0
     refused_seconds: Positive = 300.0
+
+
+class Retention(Section, frozen=True):
+    events_days: Days = 400.0
+    deliveries_days: Days = 400.0
+    logs_days: Days = 90.0
 
 
 class Calls(Section, frozen=True):
@@ -142,6 +150,7 @@ class Settings(Section, frozen=True):
     cache: Cache = Cache()
     delivery: Delivery = Delivery()
     breaker: Breaker = Breaker()
+    retention: Retention = Retention()
     calls: Calls = Calls()
     smart_redirect: SmartRedirect = SmartRedirect()
     auth: Auth = Auth()
@@ -247,5 +256,5 @@ def _check_zone(name: str) -> None:
 
 def mask_dsn(dsn: str) -> str:
     """Return a DSN with its password replaced, fit for a message."""
-    without = re.sub(r"(://[^:/@]*:).*@", r"\1****@", dsn)
+    without = re.sub(r"(://[^:/@]*:).+@", r"\1****@", dsn)
     return re.sub(r"(?i)(password=)('[^']*'|[^&\s]*)", r"\1****", without)

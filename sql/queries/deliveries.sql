@@ -83,7 +83,7 @@ SET locked_by = $1, locked_until = now() + make_interval(secs => $2)
 FROM due
 WHERE d.id = due.id
 RETURNING d.id, d.enterprise_number, d.integration_type, d.call_external_id, d.kind, d.dedupe_key, d.class, d.payload,
-          d.status, d.reason, d.attempts, extract(epoch FROM d.event_at)::float8 AS event_at,
+          d.status, d.reason, d.attempts, d.replays, extract(epoch FROM d.event_at)::float8 AS event_at,
           extract(epoch FROM d.deadline_at)::float8 AS deadline_at
 
 -- next_due --
@@ -95,12 +95,12 @@ WHERE (status = 'pending' OR (status = 'sending' AND class = 'history'))
   AND (enterprise_number, integration_type) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]))
 
 -- wake_lanes --
--- CRMs that answer again, or were switched on: what waits for them is due now.
+-- CRMs that answer again, or were switched on: what waits for them is due now, or when its turn in a replay comes.
 UPDATE integration_deliveries d
-SET next_attempt_at = now()
+SET next_attempt_at = greatest(now(), d.not_before)
 FROM unnest($1::text[], $2::text[]) AS l (enterprise_number, integration_type)
 WHERE d.enterprise_number = l.enterprise_number AND d.integration_type = l.integration_type
-  AND d.status = 'pending' AND d.next_attempt_at > now()
+  AND d.status = 'pending' AND d.next_attempt_at > greatest(now(), d.not_before)
 
 -- renew_leases --
 -- Keep what this daemon holds.

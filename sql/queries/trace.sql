@@ -21,7 +21,7 @@ ORDER BY id
 
 -- deliveries_of_calls --
 -- Everything a CRM was told of some calls, or was not and why.
-SELECT call_external_id, id, integration_type, kind, class, status, reason, attempts, payload, response_status, response,
+SELECT call_external_id, id, integration_type, kind, class, status, reason, attempts, replays, payload, response_status, response,
        extract(epoch FROM event_at)::float8 AS event_at,
        extract(epoch FROM first_attempt_at)::float8 AS first_attempt_at,
        extract(epoch FROM next_attempt_at)::float8 AS next_attempt_at,

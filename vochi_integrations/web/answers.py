@@ -16,6 +16,10 @@ def error_answer(status: int, code: str, message: str) -> web.Response:
     return json_answer({"error": code, "message": message}, status)
 
 
+def no_database() -> web.Response:
+    return error_answer(503, "database_unavailable", "PostgreSQL does not answer; try again later")
+
+
 def iso(epoch: float | None) -> str | None:
     """Write UTC epoch seconds as ISO 8601."""
     return None if epoch is None else datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds")[:-6] + "Z"

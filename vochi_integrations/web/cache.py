@@ -12,7 +12,7 @@ from vochi_integrations.integrations.base import IntegrationConfig
 from vochi_integrations.keys import DATABASE, INTEGRATIONS, SETTINGS, STORE
 from vochi_integrations.logs import mask_secret_values
 from vochi_integrations.snapshot import read_config
-from vochi_integrations.web.answers import NUMBER, error_answer, iso, json_answer
+from vochi_integrations.web.answers import NUMBER, error_answer, iso, json_answer, no_database
 
 routes = web.RouteTableDef()
 
@@ -53,7 +53,7 @@ async def invalidate(request: web.Request) -> web.Response:
 @routes.post("/cache/refresh")
 async def refresh(request: web.Request) -> web.Response:
     if not await _reloaded(request.app):
-        return _no_database()
+        return no_database()
     return json_answer({"message": "Cache refreshed successfully"})
 
 
@@ -93,7 +93,7 @@ async def _stored_config(database: Database, number: str) -> object:
 async def refresh_all(request: web.Request) -> web.Response:
     """Read every enterprise again; `skipped` are those without a CRM switched on."""
     if not await _reloaded(request.app):
-        return _no_database()
+        return no_database()
     known = request.app[STORE].current.by_number.values()
     names = [*request.app[INTEGRATIONS]]
     refreshed = {item.number for item in known if any(is_on(item, name) for name in names)}
@@ -111,7 +111,3 @@ async def _reloaded(app: web.Application) -> bool:
 
 def _unknown() -> web.Response:
     return error_answer(404, "unknown_enterprise", "there is no enterprise with this number")
-
-
-def _no_database() -> web.Response:
-    return error_answer(503, "database_unavailable", "PostgreSQL does not answer; try again later")
