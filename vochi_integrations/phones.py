@@ -94,7 +94,9 @@ def _valid(text: str, region: str | None) -> str | None:
         return None
     if not phonenumbers.is_valid_number(number):
         return None
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    written = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    # Some countries' rules put in a digit of their own (Norfolk Island); the customer's number stays as it was dialled.
+    return written if written.endswith(text[-6:]) else None
 
 
 def _has_country_code(digits: str) -> bool:
