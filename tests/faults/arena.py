@@ -171,7 +171,7 @@ class Arena:
 
     async def shown(self, call: str, within: float) -> None:
         def taken() -> None:
-            assert self.ledger.taken(call, "popup"), f"no pop-up of {call}"
+            assert self.ledger.taken(call, "popup"), f"no pop-up of {call}; the hosts got {self.hosts.answers}"
 
         await eventually(taken, within)
 

@@ -107,12 +107,9 @@ class DaemonProcess:
         """Wait until it has ended; return its exit code."""
         assert self._process is not None
         assert self._reader is not None
-        try:
-            async with asyncio.timeout(within):
-                await self._reader
-                return await self._process.wait()
-        except TimeoutError:
-            raise AssertionError(f"{self.name} still runs after {within} s\n{self.tail}") from None
+        await asyncio.wait({self._reader}, timeout=within)
+        assert self._reader.done(), f"{self.name} still runs after {within} s\n{self.tail}"
+        return await self._process.wait()
 
     async def close(self) -> None:
         """End it whatever it is doing, and show what it said (pytest prints it when the test failed)."""
