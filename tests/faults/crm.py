@@ -82,7 +82,11 @@ BAD_STATUS = {Fault.BAD_RECORD_400: 400, Fault.BAD_RECORD_460: 460}
 
 
 class FakeCrm:
-    """One tenant's CRM. `bad` are the calls whose record is refused; `requests` are the arrival times of all requests."""
+    """One tenant's CRM.
+
+    `bad` are the calls whose record is refused, `requests` the arrival times of all requests, `tls_twin` is the same
+    account at an https address nobody should trust.
+    """
 
     def __init__(self, ledger: Ledger, api_key: str, tls: ssl.SSLContext | None = None) -> None:
         self.api_key = api_key
@@ -90,6 +94,7 @@ class FakeCrm:
         self.fault: Fault | None = None
         self.delay = 0.0
         self.bad: set[str] = set()
+        self.tls_twin: FakeCrm | None = None
         self.requests: list[float] = []
         self._broken_since = 0.0
         self._ledger = ledger
@@ -112,6 +117,8 @@ class FakeCrm:
     async def close(self) -> None:
         """Refuse connections, and reset those that are open."""
         self._mended.set()
+        if self.tls_twin is not None:
+            await self.tls_twin.close()
         if self._server is not None:
             self._server.close()
         for writer in list(self._connections):

@@ -62,6 +62,13 @@ class Ledger:
     def records(self) -> set[str]:
         return {call for call in self._calls if self.taken(call, "record")}
 
+    def only(self, calls: Collection[str]) -> "Ledger":
+        """Return what concerns some calls."""
+        found = Ledger()
+        found.broken = self.broken
+        found._calls.update({call: self._calls[call] for call in calls if call in self._calls})
+        return found
+
     def judge(
         self,
         calls: Mapping[str, Acknowledged],

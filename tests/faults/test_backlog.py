@@ -10,7 +10,7 @@ from tests.faults.crm import Fault
 from tests.lab import eventually
 
 BACKLOG = 10_000
-CALLS = 25
+CALLS = 15
 RECORD_SECONDS = 2.0
 GROWTH_MB = 20.0
 
@@ -41,7 +41,7 @@ async def test_a_backlog_of_ten_thousand_records_is_not_felt_by_a_quiet_tenant(
 
 async def quiet_calls(arena: Arena, tenant: Tenant) -> float:
     """Make calls one after another; each record comes in time. Return nine tenths of the pop-ups' seconds."""
-    calls = [await arena.hosts.call(tenant.token, ring=0.03, talk=0.0) for _ in range(CALLS)]
+    calls = [await arena.hosts.call(tenant.token, ring=0.1, talk=0.1) for _ in range(CALLS)]
     await arena.all_in(RECORD_SECONDS)
     late = [
         arena.ledger.taken(call, "record")[0].at - arena.hosts.calls[call].taken["hangup"] for call in calls
