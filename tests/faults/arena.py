@@ -114,7 +114,11 @@ class Arena:
             connection.terminate()
 
     def daemon(
-        self, name: str = "one", preexec: Callable[[], None] | None = None, environ: dict[str, str] | None = None, **keys: object
+        self,
+        name: str = "one",
+        preexec: Callable[[], None] | None = None,
+        environ: dict[str, str] | None = None,
+        **keys: object,
     ) -> DaemonProcess:
         """Prepare a daemon; a name is a state folder. `keys` are settings: `delivery__lease=2`."""
         values = {

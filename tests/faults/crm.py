@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import orjson
 from msgspec import Struct
 
-from tests.faults.ledger import Arrival, Ledger
+from tests.faults.ledger import Arrival, Ledger, What
 
 BATCH_LIMIT = 50
 FLAP_SECONDS = 1.0
@@ -240,7 +240,7 @@ def read_arrivals(request: Request) -> list[Arrival]:
     value: Any = orjson.loads(text)
     if request.path == EVENT:
         assert name == "event"
-        what = "over" if value["type"] == "hangup" else "popup"
+        what: What = "over" if value["type"] == "hangup" else "popup"
         return [Arrival(call=value["callExternalId"], what=what, at=request.at, payload=value)]
     assert (request.path, name) == (UPLOAD, "calls")
     assert 1 <= len(value) <= BATCH_LIMIT

@@ -1,4 +1,7 @@
-"""What reached the CRMs, and the judgement over it: lost, doubled, changed, late, reordered. Times are `time.monotonic`."""
+"""What reached the CRMs, and what is wrong with it: lost, doubled, changed, late, reordered.
+
+Times are `time.monotonic`.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +14,7 @@ SLACK = 0.5
 
 
 class Arrival(Struct, kw_only=True):
-    """One pop-up, closing or record in one request. `taken_at` is when its `success:true` was written, None if never."""
+    """One pop-up, closing or record in one request. `taken_at` is when `success:true` was written, None if never."""
 
     call: str
     what: What
@@ -79,8 +82,8 @@ class Ledger:
     ) -> Judgement:
         """Judge all calls of a host; `calls` is what was acknowledged.
 
-        `refused` are calls whose record no CRM takes. `forgotten` are times in which a daemon may have lost its memory of a
-        `success:true`: the same record may then come once more, with the same content.
+        `refused` are calls whose record no CRM takes. `forgotten` are times in which a daemon may have lost its memory
+        of a `success:true`: the same record may then come once more, with the same content.
         """
         found = Judgement(broken_requests=list(self.broken))
         for call, host in calls.items():

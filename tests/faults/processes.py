@@ -21,9 +21,7 @@ SHOWN_LINES = 60
 class DaemonProcess:
     """One daemon: start it again after it ended. `lines` is all it ever said; its ports are new at each start."""
 
-    def __init__(
-        self, name: str, environ: Mapping[str, str], preexec: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, name: str, environ: Mapping[str, str], preexec: Callable[[], None] | None = None) -> None:
         self.name = name
         self.environ = dict(environ)
         self.preexec = preexec

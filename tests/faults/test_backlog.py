@@ -13,6 +13,17 @@ BACKLOG = 10_000
 CALLS = 15
 RECORD_SECONDS = 2.0
 GROWTH_MB = 20.0
+QUEUE = """
+    INSERT INTO integration_deliveries(
+        enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status,
+        event_at, deadline_at
+    )
+    SELECT $1, 'retailcrm', 'old.' || n, 'record', '', 'history',
+           jsonb_build_object('externalId', 'old.' || n, 'date', '2025-09-14 12:00:00', 'type', 'in',
+                              'phone', '375290000001', 'result', 'answered', 'duration', 7, 'durationWaiting', 2),
+           'pending', now(), now() + interval '1 day'
+    FROM generate_series(1, $2) n
+"""
 
 
 @pytest.mark.parametrize("fault", [None, Fault.HANG])
@@ -43,9 +54,7 @@ async def quiet_calls(arena: Arena, tenant: Tenant) -> float:
     """Make calls one after another; each record comes in time. Return nine tenths of the pop-ups' seconds."""
     calls = [await arena.hosts.call(tenant.token, ring=0.1, talk=0.1) for _ in range(CALLS)]
     await arena.all_in(RECORD_SECONDS)
-    late = [
-        arena.ledger.taken(call, "record")[0].at - arena.hosts.calls[call].taken["hangup"] for call in calls
-    ]
+    late = [arena.ledger.taken(call, "record")[0].at - arena.hosts.calls[call].taken["hangup"] for call in calls]
     assert max(late) <= RECORD_SECONDS
     seconds = arena.popup_seconds(calls)
     assert len(seconds) == CALLS
@@ -55,14 +64,7 @@ async def quiet_calls(arena: Arena, tenant: Tenant) -> float:
 async def queue_records(arena: Arena, tenant: Tenant) -> None:
     """What a daemon that is gone has left behind."""
     async with arena.sql() as sql:
-        await sql.execute(
-            "INSERT INTO integration_deliveries(enterprise_number, integration_type, call_external_id, kind, dedupe_key,"
-            " class, payload, status, event_at, deadline_at)"
-            " SELECT $1, 'retailcrm', 'old.' || n, 'record', '', 'history', jsonb_build_object('externalId', 'old.' || n,"
-            " 'date', '2025-09-14 12:00:00', 'type', 'in', 'phone', '375290000001', 'result', 'answered', 'duration', 7,"
-            " 'durationWaiting', 2), 'pending', now(), now() + interval '1 day' FROM generate_series(1, $2) n",
-            *(tenant.number, BACKLOG),
-        )
+        await sql.execute(QUEUE, tenant.number, BACKLOG)
 
 
 async def backlog_is_in(arena: Arena) -> None:

@@ -217,7 +217,8 @@ async def _see_bad_calls(arena: Arena, tenants: dict[str, Tenant], outcome: Outc
         seen.records_of_bad_calls = sum(bool(arena.ledger.taken(call, "record")) for call in bad)
         async with arena.sql() as sql:
             rows = await sql.fetch(
-                "SELECT status, reason FROM integration_deliveries WHERE kind = 'record' AND call_external_id = ANY($1)",
+                "SELECT status, reason FROM integration_deliveries"
+                " WHERE kind = 'record' AND call_external_id = ANY($1)",
                 list(bad),
             )
         seen.reasons_of_bad_calls = {f"{row['status']} {row['reason']}" for row in rows}

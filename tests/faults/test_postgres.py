@@ -130,7 +130,9 @@ async def all_is_well(arena: Arena) -> None:
 
 async def backends(arena: Arena, name: str) -> list[int]:
     async with arena.sql() as sql:
-        return [row["pid"] for row in await sql.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = $1", name)]
+        return [
+            row["pid"] for row in await sql.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = $1", name)
+        ]
 
 
 async def stored(arena: Arena, call: str) -> list[str]:
