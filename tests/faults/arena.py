@@ -143,6 +143,7 @@ class Arena:
         return daemon
 
     async def health(self, daemon: DaemonProcess) -> tuple[int, dict[str, Any]]:
+        assert daemon.is_running, f"{daemon.name} has ended by itself"
         timeout = aiohttp.ClientTimeout(total=2)
         async with self.session.get(f"{daemon.public}/health", timeout=timeout) as response:
             return response.status, await response.json()
@@ -153,7 +154,7 @@ class Arena:
 
         async def all_ok() -> None:
             for daemon in self.daemons:
-                if daemon.is_running:
+                if daemon.wanted:
                     status, said = await self.health(daemon)
                     assert (status, said["status"]) == (200, "ok"), f"{daemon.name} says {said}"
 

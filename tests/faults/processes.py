@@ -19,13 +19,17 @@ SHOWN_LINES = 60
 
 
 class DaemonProcess:
-    """One daemon: start it again after it ended. `lines` is all it ever said; its ports are new at each start."""
+    """One daemon: start it again after it ended. `lines` is all it ever said; its ports are new at each start.
+
+    `wanted` is True while it is meant to run.
+    """
 
     def __init__(self, name: str, environ: Mapping[str, str], preexec: Callable[[], None] | None = None) -> None:
         self.name = name
         self.environ = dict(environ)
         self.preexec = preexec
         self.lines: list[dict[str, Any]] = []
+        self.wanted = False
         self.public = ""
         self.internal = ""
         self._process: asyncio.subprocess.Process | None = None
@@ -59,6 +63,7 @@ class DaemonProcess:
     async def try_start(self) -> int | None:
         """Run it until it says `ready` (None) or ends (its exit code)."""
         self._ready.clear()
+        self.wanted = True
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "vochi_integrations", "serve"),
             env=self.environ,
@@ -105,6 +110,7 @@ class DaemonProcess:
         """Wait until it has ended; return its exit code."""
         assert self._process is not None
         assert self._reader is not None
+        self.wanted = False
         await asyncio.wait({self._reader}, timeout=within)
         assert self._reader.done(), f"{self.name} still runs after {within} s\n{self.tail}"
         return await self._process.wait()
@@ -123,6 +129,6 @@ class DaemonProcess:
 
     @property
     def tail(self) -> str:
-        shown = (line for line in self.lines if line.get("event") != "request")
+        shown = (line for line in self.lines if line.get("event") != "delivery" or line.get("status") != "done")
         texts = [orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode() for line in shown]
         return "\n".join([f"--- the last lines of daemon {self.name}", *texts[-SHOWN_LINES:]])

@@ -20,13 +20,13 @@ REAL_CALL_SECONDS = 30
 async def test_a_jump_of_the_clock_loses_and_doubles_nothing(arena: Arena, tmp_path: Path, jump: int) -> None:
     """A call is caught before its dial, while it rings, and while they talk."""
     clock = tmp_path / "clock"
-    clock.write_text("0")
+    shift(clock, 0)
     tenant = await arena.add_tenant()
     await arena.started(environ={"PYTHONPATH": str(CLOCK), "FAULTS_CLOCK": str(clock)})
     calls = [arena.hosts.new_call(tenant.token) for _ in range(len(KINDS))]
     for caught, call in enumerate(calls):
         await post(arena, call, 0, caught)
-    clock.write_text(str(jump))
+    shift(clock, jump)
     for caught, call in enumerate(calls):
         await post(arena, call, caught, 2)
         if caught < 2:
@@ -40,9 +40,16 @@ async def test_a_jump_of_the_clock_loses_and_doubles_nothing(arena: Arena, tmp_p
         (record,) = arena.ledger.of(call, "record")
         assert 0 <= record.payload["duration"] <= REAL_CALL_SECONDS, record
         assert 0 <= record.payload["durationWaiting"] <= REAL_CALL_SECONDS, record
-    clock.write_text("0")
+    shift(clock, 0)
     await arena.healthy()
     await arena.check()
+
+
+def shift(clock: Path, seconds: int) -> None:
+    """Set the daemon's clock, all at once."""
+    new = clock.with_suffix(".new")
+    new.write_text(str(seconds))
+    new.replace(clock)
 
 
 async def post(arena: Arena, call: str, first: int, last: int) -> None:

@@ -44,10 +44,9 @@ async def test_every_connection_terminated_is_not_noticed_by_the_hosts(arena: Ar
         for _ in range(5):
             await asyncio.sleep(0.4)
             async with arena.sql() as sql:
-                ended = await sql.fetch(
+                await sql.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'vochi%'"
                 )
-            assert len(ended) >= 2
         await arena.healthy()
     await all_is_well(arena)
 

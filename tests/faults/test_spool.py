@@ -82,15 +82,21 @@ async def test_a_full_spool_is_told_to_the_hosts_and_to_health(arena: Arena) -> 
 
 
 def small_disk() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_BYTES, DISK_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_BYTES, resource.RLIM_INFINITY))
+
+
+def large_disk(pid: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 async def test_a_full_disk_is_told_to_the_hosts_and_to_health(arena: Arena) -> None:
+    """Full means that no file may grow beyond a size."""
     tenant = await arena.add_tenant()
     daemon = await arena.started(preexec=small_disk)
     await arena.postgres.stop()
     await post_until_refused(arena, tenant)
     await says_down(arena, daemon)
+    large_disk(daemon.pid)
     await taken_again(arena)
 
 
