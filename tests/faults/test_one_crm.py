@@ -11,7 +11,7 @@ from tests.lab import eventually
 PROBE_SECONDS = 1.0
 
 
-@pytest.mark.parametrize("fault", [Fault.ERROR_500, Fault.RETRY_429, Fault.RESET, Fault.HANG])
+@pytest.mark.parametrize("fault", [Fault.ERROR_500, Fault.RETRY_429, Fault.HANG])
 async def test_a_pop_up_that_failed_is_not_tried_again_when_its_call_is_over(arena: Arena, fault: Fault) -> None:
     """Its next try is due after the end."""
     tenant = await arena.add_tenant()
