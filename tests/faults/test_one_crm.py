@@ -40,6 +40,7 @@ async def test_a_key_that_is_good_again_is_found_by_a_probe(arena: Arena) -> Non
 
 
 async def test_a_config_change_ends_the_pause_of_a_refused_key_at_once(arena: Arena) -> None:
+    """The change itself may take a second to be seen: a first call may still come too early."""
     tenant = await arena.add_tenant()
     await arena.started(breaker__refused_seconds=600)
     await tenant.crm.break_(Fault.WRONG_KEY)
@@ -48,7 +49,7 @@ async def test_a_config_change_ends_the_pause_of_a_refused_key_at_once(arena: Ar
     await tenant.crm.mend()
     tenant.crm.api_key = "key-renewed"
     await arena.configure(tenant)
-    await arena.healthy(within=1)
+    await arena.healthy(within=2)
     await arena.check(within=2)
 
 
