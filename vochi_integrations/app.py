@@ -43,7 +43,7 @@ from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
 FIRST_LISTEN_SECONDS = 5.0
-LAST_WRITES_SECONDS = 2.0
+LAST_WRITES_SECONDS = 1.0
 
 
 class Daemon(Struct):

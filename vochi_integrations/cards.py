@@ -15,12 +15,14 @@ def codes_of(delivery: Delivery) -> list[str]:
 class Cards(Struct):
     """The cards of one call. A card counts as shown once an attempt at it has begun, whatever came of the attempt.
 
-    `running` counts the attempts at pop-ups under way; `closed` says by code why no card is to open any more.
+    `running` counts the attempts at pop-ups under way, `retrying` those that are to be made again; `closed` says by
+    code why no card is to open any more.
     """
 
     shown: set[str] = field(default_factory=set)
     closed: dict[str, str] = field(default_factory=dict)
     running: int = 0
+    retrying: int = 0
 
     def begin(self, codes: Iterable[str]) -> None:
         """An attempt at a pop-up begins: its cards count as shown."""
@@ -52,7 +54,7 @@ class Cards(Struct):
     @property
     def is_over(self) -> bool:
         """True when every card that was shown is closed, and nothing is under way."""
-        return self.running == 0 and bool(self.closed) and self.shown <= self.closed.keys()
+        return not self.running and not self.retrying and bool(self.closed) and self.shown <= self.closed.keys()
 
 
 def cards_of(rows: Iterable[tuple[str, list[str], str, int, str | None]]) -> Cards:

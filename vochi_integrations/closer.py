@@ -1,10 +1,10 @@
 """Closes calls whose hangup never came. Timers are rows: any daemon closes any call, once (contract, Orphans)."""
 
 import asyncio
-import time
 
 import structlog
 
+from vochi_integrations import clock
 from vochi_integrations.db import UNAVAILABLE, Database, Row
 from vochi_integrations.errors import JournalError
 from vochi_integrations.events import timeout_event
@@ -14,7 +14,6 @@ from vochi_integrations.snapshot import SnapshotStore
 LONGEST_PAUSE = 5.0
 AT_ONCE = 200
 SILENT_SECONDS = 60.0
-JUMP_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -29,23 +28,18 @@ class Closer:
         self._idle_seconds = idle_seconds
 
     async def run(self) -> None:
-        """Close what is due, for ever. After the clock was set nobody knows how long a call has been silent: wait."""
+        """Close what is due, for ever."""
         pause = min(LONGEST_PAUSE, max(0.05, self._idle_seconds / 10))
-        offset, sure_from = _wall_offset(), 0.0
         while True:
             await asyncio.sleep(pause)
-            if abs(_wall_offset() - offset) > JUMP_SECONDS:
-                log.warning("the clock was set", seconds=round(_wall_offset() - offset))
-                offset, sure_from = _wall_offset(), time.monotonic() + self._idle_seconds
             try:
-                if time.monotonic() >= sure_from:
-                    await self._close_due()
-                await self._journal.forget_ended(time.time() - SILENT_SECONDS)
+                await self._close_due()
+                await self._journal.forget_ended(clock.now() - SILENT_SECONDS)
             except (*UNAVAILABLE, JournalError) as error:
                 log.warning("silent calls not looked at", error=repr(error))
 
     async def _close_due(self) -> None:
-        due = await self._database.fetch("due_calls", time.time(), AT_ONCE)
+        due = await self._database.fetch("due_calls", clock.now(), AT_ONCE)
         if not due:
             return
         looked_at = await asyncio.gather(*(self._look_at(row) for row in due))
@@ -56,14 +50,10 @@ class Closer:
 
     async def _look_at(self, row: Row) -> tuple[str, str, float] | None:
         """Tell the journal that a call has been silent; return when to look again if it is not lost yet."""
-        number, call, now = row["enterprise_number"], row["unique_id"], time.time()
+        number, call, now = row["enterprise_number"], row["unique_id"], clock.now()
         enterprise = self._store.current.by_number.get(number)
         if enterprise is None:
             return number, call, now + self._idle_seconds
         event = timeout_event(call, self._idle_seconds, enterprise.directory, now)
         receipt = await self._journal.append(event, enterprise)
         return None if receipt.close_at is None else (number, call, max(receipt.close_at, now + 0.05))
-
-
-def _wall_offset() -> float:
-    return time.time() - time.monotonic()

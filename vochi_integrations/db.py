@@ -31,6 +31,7 @@ UNAVAILABLE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
@@ -58,12 +59,19 @@ class Database:
         self.queries = 0
 
     async def fetch(self, name: str, *args: Any, timeout: float | None = None) -> list[Row]:  # noqa: ASYNC109
+        """Run a query, `timeout` seconds at most; a connection that did not answer is not used again."""
         self.queries += 1
-        return await self.pool.fetch(queries()[name], *args, timeout=timeout)
+        connection = await self.pool.acquire(timeout=timeout)
+        try:
+            return await connection.fetch(queries()[name], *args, timeout=timeout)
+        except TimeoutError:
+            connection.terminate()
+            raise
+        finally:
+            await self.pool.release(connection)
 
-    async def execute(self, name: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109
-        self.queries += 1
-        return await self.pool.execute(queries()[name], *args, timeout=timeout)
+    async def execute(self, name: str, *args: Any, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self.fetch(name, *args, timeout=timeout)
 
 
 class HeldConnection:

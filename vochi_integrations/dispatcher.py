@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from vochi_integrations.background import wait_for
+from vochi_integrations.background import cancelled, wait_for
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.domain import Delivery, Enterprise
 from vochi_integrations.integrations.base import Integration
@@ -147,6 +147,7 @@ class Dispatcher:
     async def _take_up(self) -> float:
         if self._recovered:
             recovered, self._recovered = self._recovered, set()
+            await self.outbox.settled()
             await self.outbox.wake_lanes(recovered)
         busy = self._busy = {key for key, lane in self._lanes.items() if not lane.takes_more}
         claimed = await self.outbox.claim(busy, CLAIMED_AT_ONCE, self.settings.queue_limit)
@@ -179,6 +180,4 @@ class Dispatcher:
         now = asyncio.get_running_loop().time
         while self._tasks and now() < deadline:
             await asyncio.wait(self._tasks, timeout=deadline - now())
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(self._tasks)

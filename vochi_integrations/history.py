@@ -1,10 +1,10 @@
 """Call records: tried again and again until they are in, many in one request after an outage (design decision 4)."""
 
-import time
 from collections.abc import Sequence
 
 from msgspec import Struct, field
 
+from vochi_integrations import clock
 from vochi_integrations.domain import Delivery, Enterprise, Reason, Status
 from vochi_integrations.errors import PermanentDeliveryError
 from vochi_integrations.integrations.base import Answer, Integration
@@ -40,7 +40,7 @@ class Records:
         return await self._send(due, enterprise) if due else Upload()
 
     def _not_expired(self, batch: Sequence[Delivery]) -> list[Delivery]:
-        now = time.time()
+        now = clock.now()
         late = [delivery for delivery in batch if delivery.deadline_at is not None and delivery.deadline_at < now]
         for delivery in late:
             self._settle(delivery, "failed", Reason.EXPIRED)

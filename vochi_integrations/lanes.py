@@ -1,7 +1,6 @@
 """A lane is one tenant's CRM: so many requests at once, so many a second, pop-ups before history, a circuit breaker."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Coroutine
 from itertools import chain
@@ -11,6 +10,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from vochi_integrations import clock
 from vochi_integrations.breaker import Breaker, State
 from vochi_integrations.domain import Delivery, DeliveryClass, Enterprise, Reason
 from vochi_integrations.errors import AccountDeliveryError, RateLimitError, TemporaryDeliveryError
@@ -23,6 +23,7 @@ from vochi_integrations.settings import Breaker as BreakerSettings
 
 PARKED_SECONDS = 60.0
 WAITING_POPUPS = 1_000
+SHORTEST_PAUSE = 0.001
 
 log = structlog.get_logger()
 
@@ -77,6 +78,7 @@ class Lane:
         self._uploading = 0
         self._failures = 0
         self._round = 0
+        self._resets = 0
         self._resume_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -108,7 +110,9 @@ class Lane:
         )
 
     def reset(self) -> None:
-        """The tenant's settings have changed: what failed may work now."""
+        """The tenant's settings have changed: what failed may work now, and what is under way says nothing of it."""
+        self._resets += 1
+        self._round += 1
         self._breaker.reset()
         self._failures, self._resume_at = 0, 0.0
 
@@ -176,7 +180,7 @@ class Lane:
         return max(0.0, self._resume_at - now, 0.0 if closed else self._breaker.until - now)
 
     def _attempt_at(self, delivery: Delivery, *, begun: bool = False) -> Attempt:
-        left = (delivery.deadline_at or 0.0) - time.time()
+        left = (delivery.deadline_at or 0.0) - clock.now()
         return Attempt(delivery, expires=self._loop.time() + left, begun=begun)
 
     def _queue(self, attempt: Attempt) -> None:
@@ -201,6 +205,7 @@ class Lane:
             waiting, self._realtime = self._realtime, deque()
             for attempt in waiting:
                 self._screens.drop(attempt, self._breaker.reason)
+            self._put_back(self._breaker.reason)
         while len(self._realtime) > WAITING_POPUPS:
             self._screens.drop(self._realtime.popleft(), Reason.OVERLOADED)
         while self._realtime and self._realtime[0].expires <= now:
@@ -219,12 +224,12 @@ class Lane:
         if not (self._realtime or self._history or self._halves):
             return
         now, window = self._loop.time(), self._around.window(self._key)
-        moments = [window.wait_seconds(now, 0 if self._realtime else window.reserve)]
+        rate = window.wait_seconds(now, 0 if self._realtime else window.reserve)
+        moments = [rate] if rate > 0 or not self._running else []
         if self._realtime:
             moments.append(self._realtime[0].expires - now)
-        pauses = [moment for moment in moments if moment > 0]
-        if pauses:
-            self._timer = self._loop.call_later(min(pauses), self._on_timer)
+        if moments:
+            self._timer = self._loop.call_later(max(SHORTEST_PAUSE, min(moments)), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -291,7 +296,7 @@ class Lane:
             )
 
     async def _run_realtime(self, attempt: Attempt) -> None:
-        tried = Tried()
+        tried, resets = Tried(), self._resets
         try:
             if await self._around.outbox.still_held([attempt.delivery]):
                 tried = await self._screens.attempt(attempt, self._around.enterprise(self._key[0]))
@@ -301,14 +306,14 @@ class Lane:
             log.exception("delivery crashed", enterprise=self._key[0], call=attempt.delivery.call)
             self._screens.crash(attempt)
         finally:
-            self._leave("realtime", tried.answer)
+            self._leave("realtime", tried.answer if resets == self._resets else None)
             self._pump()
         if tried.pause is not None:
             again = replace(attempt, number=attempt.number + 1, begun=False)
             self._loop.call_later(tried.pause, self._queue, again)
 
     async def _run_history(self, batch: list[Delivery]) -> None:
-        upload, round_ = Upload(), self._round
+        upload, round_, resets = Upload(), self._round, self._resets
         try:
             held = await self._around.outbox.still_held(batch)
             upload = await self._records.upload(held, self._around.enterprise(self._key[0])) if held else upload
@@ -316,7 +321,7 @@ class Lane:
             log.exception("delivery crashed", enterprise=self._key[0], call=batch[0].call)
             upload = Upload(later=batch)
         finally:
-            self._leave("history", upload.answer)
+            self._leave("history", upload.answer if resets == self._resets else None)
             self._halves.extend(upload.halves)
             if upload.later:
                 self._back_off(upload, is_news=round_ == self._round)
@@ -337,7 +342,12 @@ class Lane:
         error = upload.answer.error if upload.answer else None
         reason = upload.parked or (error.reason if error else None)
         self._records.postpone(upload.later, self._blocked_seconds(), reason, upload.answer)
-        self._records.postpone([*self._history, *chain.from_iterable(self._halves)], self._blocked_seconds(), reason)
+        self._put_back(reason)
+
+    def _put_back(self, reason: str | None) -> None:
+        """Let the records that wait here wait in the table."""
+        waiting = [*self._history, *chain.from_iterable(self._halves)]
+        self._records.postpone(waiting, self._blocked_seconds(), reason)
         self._history.clear()
         self._halves.clear()
 

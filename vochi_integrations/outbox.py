@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 import structlog
 from msgspec import Struct
 
+from vochi_integrations import clock
 from vochi_integrations.background import Batcher
 from vochi_integrations.cards import Cards, cards_of
 from vochi_integrations.db import UNAVAILABLE, Database, Row
@@ -24,7 +26,7 @@ LOGS_KEPT = 20_000
 SETTLE_SECONDS = 0.01
 LOG_SECONDS = 0.25
 RETRY_SECONDS = 0.5
-WRITE_TIMEOUT = 2.0
+WRITE_TIMEOUT = 0.5
 POLL_TIMEOUT = 5.0
 CARDS_TIMEOUT = 0.5
 
@@ -60,9 +62,20 @@ class Outbox:
         self.logs: Batcher[tuple[Delivery, Answer]] = Batcher(self._write_logs, BATCH, LOG_SECONDS)
         self.logs_dropped = 0
 
+    @property
+    def is_away(self) -> bool:
+        """True while something waits for PostgreSQL to come back."""
+        return self.spool.in_use
+
     def settle(self, settlement: Settlement) -> None:
         """Write a delivery's new state soon."""
         self.settlements.add(settlement)
+
+    async def settled(self) -> None:
+        """Wait until what was settled so far is written, a moment at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                await self.settlements.drained()
 
     async def mark_sending(self, delivery: Delivery) -> None:
         """Write durably that an attempt begins, and wait for it."""
@@ -97,7 +110,8 @@ class Outbox:
 
         While PostgreSQL is away nobody can take anything over.
         """
-        if time.monotonic() < self._renewed_until and all(item.lapses == self._lapses for item in deliveries):
+        in_time = time.monotonic() < self._renewed_until and all(item.lapses == self._lapses for item in deliveries)
+        if in_time or self.is_away:
             return deliveries
         try:
             ids = [item.id for item in deliveries]
@@ -195,7 +209,7 @@ def _settlement_row(item: Settlement) -> dict[str, Any]:
         "reason": item.reason,
         "attempts": delivery.attempts,
         "pause": item.pause,
-        "finished_at": time.time(),
+        "finished_at": clock.now(),
         "started_at": answer.started_at if answer else None,
         "response_status": answer.http_status if answer else None,
         "response": without_secrets(answer.response) if answer else None,
@@ -204,7 +218,7 @@ def _settlement_row(item: Settlement) -> dict[str, Any]:
 
 def _log_row(delivery: Delivery, answer: Answer) -> dict[str, Any]:
     return {
-        "created_at": answer.started_at or time.time(),
+        "created_at": answer.started_at or clock.now(),
         "enterprise": delivery.enterprise,
         "integration": delivery.integration,
         "event_type": answer.event_type,

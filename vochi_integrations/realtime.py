@@ -102,6 +102,7 @@ class Screens:
     async def attempt(self, attempt: Attempt, enterprise: Enterprise | None) -> Tried:
         """Make one try, unless it is late or pointless by now."""
         delivery = attempt.delivery
+        self._begin_again(attempt)
         cards = await self._cards_for(attempt)
         if delivery.kind == "popup_over" and cards.running:
             self._held.setdefault(delivery.call, []).append(attempt)
@@ -113,7 +114,9 @@ class Screens:
             cards.begin(codes)
         try:
             if enterprise is not None and verdict is None:
-                return await self._send(attempt, enterprise, codes)
+                tried = await self._send(attempt, enterprise, codes)
+                cards.retrying += tried.pause is not None
+                return tried
             self._settle(delivery, *(verdict or Verdict("skipped", Reason.INTEGRATION_OFF)))
             return Tried()
         finally:
@@ -125,6 +128,7 @@ class Screens:
         delivery = attempt.delivery
         status: Status = "expired" if reason is Reason.EXPIRED else "failed" if delivery.attempts else "skipped"
         self._settle(delivery, status, reason)
+        self._begin_again(attempt)
         cards = self._cards.get(delivery.call)
         if cards is not None:
             self._ended(delivery, cards)
@@ -135,10 +139,17 @@ class Screens:
 
     def abandon(self, attempt: Attempt) -> None:
         """Another daemon has taken a delivery over."""
+        self._begin_again(attempt)
         cards = self._cards.get(attempt.delivery.call)
         if cards is not None:
             cards.running -= attempt.begun
             self._ended(attempt.delivery, cards)
+
+    def _begin_again(self, attempt: Attempt) -> None:
+        """What was to be tried again is no longer waiting for it."""
+        cards = self._cards.get(attempt.delivery.call)
+        if cards is not None and attempt.number > 1:
+            cards.retrying = max(0, cards.retrying - 1)
 
     async def _send(self, attempt: Attempt, enterprise: Enterprise, codes: list[str]) -> Tried:
         delivery = attempt.delivery
@@ -216,6 +227,8 @@ class Screens:
 
     async def _stored_cards(self, call: str) -> Cards:
         """Return what the table knows; nothing while PostgreSQL is away, for a card cannot wait for it."""
+        if self._outbox.is_away:
+            return Cards()
         try:
             return await self._outbox.recall_cards(self._key, call)
         except UNAVAILABLE:
@@ -226,6 +239,6 @@ class Screens:
         self._cards[call] = cards
         if len(self._cards) > KEPT_CALLS:
             oldest, known = next(iter(self._cards.items()))
-            if not known.running:
+            if not known.running and not known.retrying:
                 del self._cards[oldest]
         return cards

@@ -14,6 +14,8 @@ import structlog
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from vochi_integrations import clock
+from vochi_integrations.background import cancelled
 from vochi_integrations.db import UNAVAILABLE, Database, Row, queries
 from vochi_integrations.domain import Directory, Enterprise
 from vochi_integrations.phones import last9
@@ -155,11 +157,11 @@ class SnapshotStore:
         """While NOTIFY works an entry is as fresh as the database, unless it was invalidated by hand."""
         if self.listening and enterprise.loaded_at:
             return True
-        return time.time() - enterprise.loaded_at <= self._settings.ttl_seconds
+        return clock.now() - enterprise.loaded_at <= self._settings.ttl_seconds
 
     def _was_refreshed(self) -> bool:
         refreshed = self.counters.last_full_refresh
-        return refreshed is not None and time.time() - refreshed <= self._settings.ttl_seconds
+        return refreshed is not None and clock.now() - refreshed <= self._settings.ttl_seconds
 
     async def _revalidated(self, number: str | None) -> bool:
         """Re-read one enterprise, or all; False when the database cannot answer soon, or could not just now."""
@@ -192,22 +194,19 @@ class SnapshotStore:
 
     async def close(self) -> None:
         """End the loads under way."""
-        tasks = list(self._loads.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(self._loads.values())
 
     def invalidate(self, number: str | None) -> None:
         """Note that an enterprise, or all when None, has changed; `keep_fresh` re-reads it."""
         self.counters.invalidations += 1
-        self.counters.last_invalidation = time.time()
+        self.counters.last_invalidation = clock.now()
         self._dirty.add(number)
         self._wake.set()
 
     async def expire(self, number: str) -> None:
         """Re-read an enterprise now; when the database cannot answer, on its next use."""
         self.counters.invalidations += 1
-        self.counters.last_invalidation = time.time()
+        self.counters.last_invalidation = clock.now()
         try:
             async with asyncio.timeout(REVALIDATE_TIMEOUT):
                 await self._load({number})
@@ -245,7 +244,7 @@ class SnapshotStore:
         """Read enterprises and swap the snapshot; one load at a time, so that none overwrites a newer one."""
         async with self._swapping:
             began = time.perf_counter()
-            now = time.time()
+            now = clock.now()
             found = await self._read_enterprises(numbers, now)
             before = self.current
             self.current = Snapshot.of(found) if numbers is None else before.with_reloaded(numbers, found)

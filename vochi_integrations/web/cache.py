@@ -1,11 +1,11 @@
 """What the daemon holds in memory of its tenants, and how to have it read again (design 4.2)."""
 
-import time
 from typing import cast
 
 import asyncpg
 from aiohttp import web
 
+from vochi_integrations import clock
 from vochi_integrations.db import UNAVAILABLE, Database
 from vochi_integrations.domain import Enterprise
 from vochi_integrations.integrations.base import IntegrationConfig
@@ -34,7 +34,7 @@ def _entry(app: web.Application, enterprise: Enterprise) -> dict[str, object]:
         "cached_at": iso(enterprise.loaded_at),
         "created_at": iso(enterprise.loaded_at),
         "expires_at": iso(enterprise.loaded_at + ttl),
-        "age_seconds": round(max(0.0, time.time() - enterprise.loaded_at), 3),
+        "age_seconds": round(max(0.0, clock.now() - enterprise.loaded_at), 3),
     }
 
 

@@ -1,11 +1,11 @@
 """The gateway: events that our own call services pass on (design 4.2, user_spec_ru: Integration Gateway)."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from vochi_integrations import clock
 from vochi_integrations.domain import Origin
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import KINDS, check_unique_id, read_event, read_json, read_token, read_unique_id
@@ -22,7 +22,7 @@ routes = web.RouteTableDef()
 @routes.post("/internal/retailcrm/call-event")
 async def dispatch(request: web.Request) -> web.Response:
     """Take one event with its token in the body; a repeat is told apart."""
-    received_at = round(time.time(), 6)
+    received_at = round(clock.now(), 6)
     body = read_json(await request.read())
     enterprise = await request.app[STORE].by_token_or_secret(read_token(body.get("token")))
     if enterprise is None:
@@ -47,7 +47,7 @@ async def dispatch(request: web.Request) -> web.Response:
 @routes.post("/api/events")
 async def events(request: web.Request) -> web.Response:
     """Take one event of an enterprise by its number; `download` is a recovered hangup: a record, never a pop-up."""
-    received_at = round(time.time(), 6)
+    received_at = round(clock.now(), 6)
     body = read_json(await request.read())
     kind = _choice(body, "event_type", KINDS | {"download"})
     payload = _object(body, "payload")

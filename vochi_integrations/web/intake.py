@@ -1,12 +1,12 @@
 """Events from Asterisk hosts: accepted liberally, answered 200 once durable (design 4.2; contract, Intake)."""
 
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
+from vochi_integrations import clock
 from vochi_integrations.domain import Enterprise, Origin
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import KINDS, read_event, read_json, read_token, read_unique_id
@@ -19,7 +19,7 @@ UNKNOWN_TOKEN = "no enterprise has this Token; check enterprises.name2"  # noqa:
 
 async def take(kind: str, origin: Origin, request: web.Request) -> web.Response:
     """Take one event of a host."""
-    received_at = round(time.time(), 6)
+    received_at = round(clock.now(), 6)
     data = await request.read()
     try:
         body = read_json(data)

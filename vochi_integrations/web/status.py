@@ -5,7 +5,7 @@ import time
 import msgspec
 from aiohttp import web
 
-from vochi_integrations import __version__
+from vochi_integrations import __version__, clock
 from vochi_integrations.keys import DATABASE, DISPATCHER, JOURNAL, OUTBOX, SPOOL, STORE, UPTIME
 from vochi_integrations.web.answers import iso, json_answer
 
@@ -49,6 +49,7 @@ async def stats(request: web.Request) -> web.Response:
                 "listening": app[STORE].listening,
             },
             "uptime_seconds": round(time.monotonic() - app[UPTIME].started_at, 1),
+            "clock_set_by_seconds": round(clock.set_by(), 1),
             "database_queries": app[DATABASE].queries,
             "calls_in_memory": len(app[JOURNAL].book),
             "events_shed": app[JOURNAL].shed,

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import hdrs
 from msgspec import Struct
 
+from vochi_integrations import clock
 from vochi_integrations.domain import Reason
 from vochi_integrations.errors import DeliveryError, TemporaryDeliveryError
 from vochi_integrations.integrations.retailcrm.answers import failure_of, read_body
@@ -42,7 +43,7 @@ class RetailCrmClient:
         return await self._post(config, "/telephony/calls/upload", "calls", calls)
 
     async def _post(self, config: RetailCrmConfig, path: str, field: str, value: object) -> Reply:
-        reply = Reply(started_at=time.time())
+        reply = Reply(started_at=clock.now())
         began = time.perf_counter()
         try:
             async with self._session.post(
