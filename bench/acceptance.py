@@ -63,7 +63,7 @@ async def _in_turns(on: Stage, options: Options) -> dict[str, Rounds]:
             running[kind] = await stack.enter_async_context(started("bench.bare", kind, on.server.dsn, "0"))
         for kind in found:
             await saturate(running[kind].public, on.tokens, CONNECTIONS, 1.0)
-        for _ in range(int(options.pick(5, 3))):
+        for _ in range(int(options.pick(4, 3))):
             for kind, rounds in found.items():
                 rounds.add(await saturate(running[kind].public, on.tokens, CONNECTIONS, options.pick(4, 2.5)))
     return found

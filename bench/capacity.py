@@ -56,9 +56,9 @@ async def _highest(on: Stage, options: Options) -> Trial:
     best = Trial(rate=0, popup=float("nan"), lost=0, refused=0, behind=0.0, drained=0.0)
     rate, step = FIRST_RATE, STEP
     while step >= (STEP if options.quick else FINEST):
-        trial = await _trial(on, rate, options.pick(8, 3))
+        trial = await _trial(on, rate, options.pick(6, 3))
         if not trial.sustained and not options.quick:
-            trial = await _trial(on, rate, options.pick(8, 3))
+            trial = await _trial(on, rate, options.pick(6, 3))
         if trial.sustained:
             best = trial
         else:

@@ -50,10 +50,10 @@ async def _slice(on: Stage, ill: str | None, options: Options) -> list[float]:
     sick, others = on.tokens[0], on.tokens[1:]
     _infect(on.crm, key_of_token(sick), ILLS[ill] if ill else None)
     order = [token for start in range(0, len(others), 3) for token in (sick, *others[start : start + 3])]
-    load = await calls(on.port, order, RATE, options.pick(10, 5))
+    load = await calls(on.port, order, RATE, options.pick(8, 5))
     _infect(on.crm, key_of_token(sick), None)
     well = Load(dialled={call: at for call, at in load.dialled.items() if load.tenants[call] != sick})
-    await settled(on.crm, load, options.pick(10, 2))
+    await settled(on.crm, load, options.pick(5, 2))
     return on.crm.delays(well)
 
 

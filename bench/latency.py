@@ -61,7 +61,7 @@ def _rows(on: Stage, ours: Load, theirs: Load, rate: float) -> list[Row]:
 
 def _beside(name: str, value: float, reference: float, *, gate: bool = False) -> Row:
     return Row(
-        name=f"{name}, beside",
+        name=name,
         value=value,
         unit="ms",
         reference=reference,

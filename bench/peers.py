@@ -28,7 +28,7 @@ from bench.stage import Stage, stage
 TENANTS = 1_000
 DIAL = (STEPS[1],)
 CONNECTIONS = 64
-PRODUCERS = 10
+PRODUCERS = 20
 AHEAD = 500
 STEADY_RATE = 100.0
 BARS = {"procrastinate": 5.0, "pgqueuer": 1.5}
@@ -138,7 +138,15 @@ def _rows(name: str, ours: Measured, theirs: Measured) -> list[Row]:
             beside=beside,
             at_least=BARS[name],
             gate=True,
-            note=f"{theirs.single:.0f}/s one by one, {theirs.batched:.0f}/s by ten",
+            note="their better way of enqueueing",
+        ),
+        Row(
+            name="jobs a second, one enqueue an event as events come",
+            value=ours.single,
+            unit="/s",
+            reference=theirs.single,
+            beside=beside,
+            note=f"{theirs.batched:.0f}/s by ten",
         ),
         Row(
             name=f"p99 at {STEADY_RATE:.0f} jobs/s",
