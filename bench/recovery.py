@@ -62,7 +62,10 @@ class Scene(Struct):
 
     async def end_connections(self) -> None:
         connection = await asyncpg.connect(self.server.dsn)
-        await connection.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        await connection.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
         await connection.close()
 
 
@@ -94,7 +97,8 @@ async def _trial(
     await settled(scene.crm, load, 45.0)
     lost = await _lost(scene.server.dsn, load)
     seconds = _recovered(scene.crm, load, gone, normal)
-    note = f"the cause lasted {gone - began:.1f} s; {load.refused} of {sum(load.statuses.values())} events not accepted"
+    answers = ", ".join(f"{count} x {status or 'broken'}" for status, count in sorted(load.statuses.items()))
+    note = f"the cause lasted {gone - began:.1f} s; answers: {answers}"
     return [
         Row(name=f"{name}: acknowledged events lost", value=lost, at_most=0, note=f"{len(load.stored)} acknowledged"),
         Row(name=f"{name}: records missing", value=scene.crm.lost_records(load), at_most=0),
