@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench bench-check lock clean
 
 demo: $(READY)
 	$(BIN)/vochi-integrations demo
@@ -19,7 +19,10 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write
+
+bench-check: $(READY)
+	$(BIN)/python -m bench --check
 
 $(READY): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)

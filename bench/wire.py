@@ -85,9 +85,7 @@ class Pool:
     async def _take(self) -> Connection:
         while not self._free:
             if self._opened < self._limit:
-                self._opened += 1
-                _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self._port)
-                return connection
+                return await self._open()
             self._returned.clear()
             await self._returned.wait()
         connection = self._free.popleft()
@@ -96,18 +94,41 @@ class Pool:
             return await self._take()
         return connection
 
+    async def _open(self) -> Connection:
+        self._opened += 1
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self._port)
+        except OSError:
+            self._opened -= 1
+            self._returned.set()
+            raise
+        return connection
+
+    def close(self) -> None:
+        for connection in self._free:
+            if connection.transport is not None:
+                connection.transport.close()
+
 
 class SinkConnection(asyncio.Protocol):
     """A server's connection: every request is told to `receive` with the time of its first byte."""
 
-    def __init__(self, receive: Callable[[float, bytes, bytes], float]) -> None:
+    def __init__(
+        self, receive: Callable[[float, bytes, bytes], float], opened: "set[asyncio.Transport] | None" = None
+    ) -> None:
         self._receive = receive
+        self._opened = set() if opened is None else opened
         self._buffer = b""
         self._began = 0.0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._opened.add(self._transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._transport is not None:
+            self._opened.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._buffer:
