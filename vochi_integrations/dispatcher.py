@@ -162,7 +162,9 @@ class Dispatcher:
         for key in [key for key, lane in self._lanes.items() if lane.is_idle]:
             del self._lanes[key]
         now = asyncio.get_running_loop().time()
-        for account in [account for account, window in self._windows.items() if window.is_quiet(now)]:
+        used = {id(lane.window) for lane in self._lanes.values()}
+        quiet = [key for key, window in self._windows.items() if id(window) not in used and window.is_quiet(now)]
+        for account in quiet:
             del self._windows[account]
 
     async def keep_leases(self) -> None:

@@ -71,6 +71,7 @@ class Lane:
         self._screens = Screens(key, integration, around, self._queue)
         self._records = Records(integration, around.outbox)
         self._breaker = Breaker(around.breaker)
+        self.window = around.window(key)
         self._realtime: deque[Attempt] = deque()
         self._history: deque[Delivery] = deque()
         self._halves: deque[list[Delivery]] = deque()
@@ -113,6 +114,7 @@ class Lane:
         """The tenant's settings have changed: what failed may work now, and what is under way says nothing of it."""
         self._resets += 1
         self._round += 1
+        self.window = self._around.window(self._key)
         self._breaker.reset()
         self._failures, self._resume_at = 0, 0.0
 
@@ -223,7 +225,7 @@ class Lane:
             self._timer = None
         if not (self._realtime or self._history or self._halves):
             return
-        now, window = self._loop.time(), self._around.window(self._key)
+        now, window = self._loop.time(), self.window
         rate = window.wait_seconds(now, 0 if self._realtime else window.reserve)
         moments = [rate] if rate > 0 or not self._running else []
         if self._realtime:
@@ -236,7 +238,7 @@ class Lane:
         self._pump()
 
     def _has_place(self, cls: DeliveryClass) -> bool:
-        now, window = self._loop.time(), self._around.window(self._key)
+        now, window = self._loop.time(), self.window
         if self._running >= self._settings.enterprise_concurrency or not self._breaker.allows(now):
             return False
         if cls == "realtime":
@@ -248,7 +250,7 @@ class Lane:
         self._running += 1
         self._uploading += cls == "history"
         self._breaker.begin()
-        self._around.window(self._key).take(self._loop.time())
+        self.window.take(self._loop.time())
 
     def _leave(self, cls: DeliveryClass, answer: Answer | None) -> None:
         self._running -= 1
@@ -277,7 +279,7 @@ class Lane:
         """Heed a rate limit: the account gets nothing for as long as it asks, within bounds."""
         if isinstance(error, RateLimitError):
             asked = self._settings.retry_base if error.retry_after is None else error.retry_after
-            self._around.window(self._key).hold(now + min(asked, self._settings.retry_after_max))
+            self.window.hold(now + min(asked, self._settings.retry_after_max))
 
     def _log_change(self, state: State, error: Exception | None) -> None:
         number, name = self._key

@@ -10,12 +10,17 @@ from contextlib import asynccontextmanager
 import aiohttp
 from msgspec import Struct, field
 
-from bench.load import bodies
+from bench.load import script
 from tests.faults.ledger import Acknowledged
 
 KINDS = ("start", "dial", "bridge", "bridge", "hangup")
 TIMEOUT = aiohttp.ClientTimeout(total=3)
 NUMBERS = itertools.count(1)
+
+
+def bodies(call: str, token: str) -> list[bytes]:
+    """The five events of an answered incoming call."""
+    return [post.body for post in script(call, token)]
 
 
 class Hosts(Struct):

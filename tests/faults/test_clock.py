@@ -7,9 +7,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bench.load import bodies
 from tests.faults.arena import PROMPT, Arena
-from tests.faults.host import KINDS
+from tests.faults.host import KINDS, bodies
 
 CLOCK = Path(__file__).with_name("clock")
 HOUR = 3600

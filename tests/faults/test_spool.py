@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bench.load import bodies
 from tests.faults.arena import HEALTHY_WITHIN, Arena, Tenant
+from tests.faults.host import bodies
 from tests.faults.processes import DaemonProcess
 from tests.lab import eventually
 
