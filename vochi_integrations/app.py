@@ -161,6 +161,7 @@ async def _running(
         yield Daemon(settings, *apps, owner_of_loops, journal, dispatcher, outbox)
     await store.close()
     journal.close()
+    outbox.close()
 
 
 def create_public() -> web.Application:

@@ -1,5 +1,6 @@
 """PostgreSQL: the pool, the jsonb codec, queries by name, migrations."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -22,6 +23,8 @@ POOL_SIZE = 10
 COMMAND_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10.0
 SESSION = {"application_name": APPLICATION_NAME, "timezone": "UTC"}
+# Planned once, while tables may be empty, for ever after: an index even where a scan looks as cheap today.
+PLANNED_ONCE = SESSION | {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 NAMED_QUERY = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 Connection = asyncpg.Connection | PoolConnectionProxy
@@ -83,15 +86,18 @@ class HeldConnection:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
 
     async def fetch(self, name: str, *args: Any, timeout: float) -> list[Row]:  # noqa: ASYNC109
-        connection = await self._opened(timeout)
-        self._database.queries += 1
-        try:
-            return await connection.fetch(queries()[name], *args, timeout=timeout)
-        except UNAVAILABLE:
-            connection.terminate()
-            raise
+        """Run a query, one at a time; after a failure of the connection the next query has a new one."""
+        async with self._turn:
+            connection = await self._opened(timeout)
+            self._database.queries += 1
+            try:
+                return await connection.fetch(queries()[name], *args, timeout=timeout)
+            except UNAVAILABLE:
+                connection.terminate()
+                raise
 
     async def execute(self, name: str, *args: Any, timeout: float) -> None:  # noqa: ASYNC109
         await self.fetch(name, *args, timeout=timeout)
@@ -102,8 +108,7 @@ class HeldConnection:
 
     async def _opened(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109
         if self._connection is None or self._connection.is_closed():
-            settings = SESSION | {"plan_cache_mode": "force_generic_plan"}
-            connection = await asyncpg.connect(self._database.dsn, timeout=timeout, server_settings=settings)
+            connection = await asyncpg.connect(self._database.dsn, timeout=timeout, server_settings=PLANNED_ONCE)
             await prepare(connection)
             self._connection = connection
         return self._connection

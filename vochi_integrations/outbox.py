@@ -12,7 +12,7 @@ from msgspec import Struct
 from vochi_integrations import clock
 from vochi_integrations.background import Batcher
 from vochi_integrations.cards import Cards, cards_of
-from vochi_integrations.db import UNAVAILABLE, Database, Row
+from vochi_integrations.db import UNAVAILABLE, Database, HeldConnection, Row
 from vochi_integrations.domain import Delivery, DeliveryClass, Kind, Status
 from vochi_integrations.errors import SpoolError
 from vochi_integrations.events import canonical
@@ -52,6 +52,7 @@ class Outbox:
 
     def __init__(self, database: Database, spool: Spool, owner: str, lease: float) -> None:
         self._database = database
+        self._settling = HeldConnection(database)
         self.spool = spool
         self.owner = owner
         self._lease = lease
@@ -66,6 +67,9 @@ class Outbox:
     def is_away(self) -> bool:
         """True while something waits for PostgreSQL to come back."""
         return self.spool.in_use
+
+    def close(self) -> None:
+        self._settling.close()
 
     def settle(self, settlement: Settlement) -> None:
         """Write a delivery's new state soon."""
@@ -191,7 +195,7 @@ class Outbox:
     async def replay(self, kind: EntryKind, data: bytes) -> None:
         """Write settlements or log rows, now or from the spool. Raises what PostgreSQL raises when it is away."""
         if kind == "settle":
-            await self._database.execute("settle", self.owner, data, timeout=WRITE_TIMEOUT)
+            await self._settling.execute("settle", self.owner, data, timeout=WRITE_TIMEOUT)
         else:
             await self._database.execute("write_logs", data, timeout=WRITE_TIMEOUT)
 

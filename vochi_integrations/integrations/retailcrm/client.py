@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote_plus
 
 import aiohttp
 import orjson
@@ -15,6 +16,7 @@ from vochi_integrations.integrations.retailcrm.answers import failure_of, read_b
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 
 BODY_LIMIT = 1_000_000
+FORM = "application/x-www-form-urlencoded"  # written here: aiohttp's own form costs a tenth of a delivery
 
 
 class Reply(Struct, kw_only=True):
@@ -48,8 +50,8 @@ class RetailCrmClient:
         try:
             async with self._session.post(
                 f"{config.url}/api/v5{path}",
-                data={field: orjson.dumps(value).decode()},
-                headers={"X-API-KEY": config.api_key.reveal()},
+                data=f"{field}={quote_plus(orjson.dumps(value))}".encode(),
+                headers={"X-API-KEY": config.api_key.reveal(), hdrs.CONTENT_TYPE: FORM},
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
