@@ -77,7 +77,8 @@ class Spool:
 
     async def drop(self, entry: Entry) -> None:
         """Forget everything up to an entry: it is in PostgreSQL."""
-        self._entries -= await self._run(lambda: self._delete(entry.id))
+        dropped = await self._run(lambda: self._delete(entry.id))
+        self._entries -= dropped
         self._note()
 
     async def set_aside(self, entry: Entry) -> None:
