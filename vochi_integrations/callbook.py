@@ -13,7 +13,7 @@ from vochi_integrations.events import is_outside
 from vochi_integrations.phones import last9
 
 Key = tuple[str, str]
-QUIET_CALLS = 20_000
+QUIET_CALLS = 4_000
 OF_A_BRIDGE = frozenset({"bridge_leave", "bridge_create", "bridge_destroy"})
 
 

@@ -23,7 +23,7 @@ from vochi_integrations.spool import EntryKind, Spool
 LaneKey = tuple[str, str]
 BATCH = 500
 LOGS_KEPT = 20_000
-SETTLE_SECONDS = 0.01
+SETTLE_SECONDS = 0.02
 LOG_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 WRITE_TIMEOUT = 0.5
