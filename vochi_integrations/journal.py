@@ -26,6 +26,7 @@ from vochi_integrations.spool import Spool
 
 BATCH = 500
 WAITING_EVENTS = 4_000
+WAITING_SECONDS = 1.5  # a host gives up after 3 (facts: asterisk_hosts §1.1)
 STORE_TIMEOUT = 0.5
 RECALL_TIMEOUT = 30.0
 OPEN_CALLS = 20_000
@@ -91,7 +92,9 @@ class Journal:
 
     async def append(self, event: CallEvent, enterprise: Enterprise) -> Receipt:
         """Return when the event is durable. Raises JournalError when it could not be stored, or too many wait."""
-        if len(self.batcher) >= WAITING_EVENTS:
+        oldest = self.batcher.oldest
+        late = oldest is not None and event.received_at - oldest.event.received_at > WAITING_SECONDS
+        if late or len(self.batcher) >= WAITING_EVENTS:
             self.shed += 1
             raise JournalError("more events come than can be stored; send it again")
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
