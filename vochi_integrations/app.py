@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.closer import Closer
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
+from vochi_integrations.errors import SpoolError, StartupError
 from vochi_integrations.instance import claimed_folder
 from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
@@ -124,13 +125,11 @@ async def _running(
     idle_seconds = settings.calls.orphan_close_seconds
     journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
     replayer = Replayer(spooled, journal, outbox)
-    try:
+    async with _readable(dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
-    except db.UNAVAILABLE as error:
-        raise db.unreachable(dsn, error) from None
     listener = ConfigListener(dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -147,21 +146,39 @@ async def _running(
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
-        apps = create_public(), create_internal()
-        for app in apps:
-            app[SETTINGS] = settings
-            app[DATABASE] = database
-            app[STORE] = store
-            app[JOURNAL] = journal
-            app[SPOOL] = spooled
-            app[DISPATCHER] = dispatcher
-            app[OUTBOX] = outbox
-            app[INTEGRATIONS] = integrations
-            app[UPTIME] = Uptime(time.monotonic())
-        yield Daemon(settings, *apps, owner_of_loops, journal, dispatcher, outbox)
+        found: dict[web.AppKey[Any], object] = {
+            SETTINGS: settings,
+            DATABASE: database,
+            STORE: store,
+            JOURNAL: journal,
+            SPOOL: spooled,
+            DISPATCHER: dispatcher,
+            OUTBOX: outbox,
+            INTEGRATIONS: integrations,
+            UPTIME: Uptime(time.monotonic()),
+        }
+        public, internal = _with(create_public(), found), _with(create_internal(), found)
+        yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
     await store.close()
     journal.close()
     outbox.close()
+
+
+@asynccontextmanager
+async def _readable(dsn: str) -> AsyncIterator[None]:
+    """Turn what may go wrong while the daemon reads what is there into one line for the operator."""
+    try:
+        yield
+    except SpoolError as error:
+        raise StartupError(str(error)) from None
+    except db.UNAVAILABLE as error:
+        raise db.unreachable(dsn, error) from None
+
+
+def _with(app: web.Application, found: Mapping[web.AppKey[Any], object]) -> web.Application:
+    for key, value in found.items():
+        app[key] = value
+    return app
 
 
 def create_public() -> web.Application:

@@ -177,6 +177,7 @@ class Journal:
             rows = await self._replaying.fetch("append", data, *self._deliveries.lease, timeout=STORE_TIMEOUT)
         except asyncpg.UniqueViolationError:
             deliveries = await self._replay_anew(flush["events"])
+            await self._replaying.execute("release_spooled", self._deliveries.lease[0], data, timeout=STORE_TIMEOUT)
         else:
             deliveries = with_ids([Delivery(**row) for row in flush["deliveries"]], rows)
             deliveries = [delivery for delivery in deliveries if delivery.cls == "history"]

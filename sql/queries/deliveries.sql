@@ -120,6 +120,17 @@ UPDATE integration_deliveries
 SET locked_by = NULL, locked_until = NULL
 WHERE locked_by = $1 AND status IN ('pending', 'sending')
 
+-- release_spooled --
+-- Records of a flush that was stored although PostgreSQL did not say so in time: anybody may send them now.
+UPDATE integration_deliveries d
+SET locked_by = NULL, locked_until = NULL
+FROM jsonb_to_recordset($2::jsonb -> 'deliveries') AS f (
+    enterprise text, integration text, call text, kind text, dedupe_key text, cls text
+)
+WHERE d.enterprise_number = f.enterprise AND d.integration_type = f.integration AND d.call_external_id = f.call
+  AND d.kind = f.kind AND d.dedupe_key = f.dedupe_key
+  AND f.cls = 'history' AND d.locked_by = $1 AND d.status IN ('pending', 'sending')
+
 -- bury_interrupted --
 -- Pop-ups whose attempt had begun when their daemon died are never sent again: the card may be on the screen.
 UPDATE integration_deliveries

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_call_path import fresh_id, post
+from tests.kinds import dial, hangup
+from tests.lab import Lab, eventually, until
 from vochi_integrations.errors import SpoolError, StartupError
 from vochi_integrations.spool import FILE, Spool, opened
 
@@ -84,3 +87,23 @@ async def test_what_postgresql_refuses_is_kept_aside(tmp_path: Path) -> None:
         await spool.drop(entry)
     rows = sqlite3.connect(tmp_path / FILE).execute("SELECT kind, data FROM refused").fetchall()
     assert rows == [("flush", b"odd")]
+
+
+async def test_a_flush_that_takes_too_long_is_spooled_and_neither_lost_nor_doubled(lab: Lab) -> None:
+    await lab.add_company()
+    call = fresh_id()
+    async with lab.daemon() as daemon:
+        await post(daemon, call, dial(0, ["151"]))
+        await until(lambda: lab.popups)
+        await lab.sql.execute(
+            """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+               BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$;
+               CREATE TRIGGER slow AFTER INSERT ON call_events FOR EACH STATEMENT EXECUTE FUNCTION slow()"""
+        )
+        await post(daemon, call, hangup(9, ["151"], "2"))
+        await lab.sql.execute("DROP FUNCTION slow CASCADE")
+        await until(lambda: lab.records)
+        assert (await eventually(lambda: daemon.get("/health")))[1]["status"] in ("ok", "degraded")
+    assert [item["externalId"] for item in lab.records] == [call]
+    assert lab.account.totals.duplicates == 0
+    assert len(lab.popups) == 1
