@@ -97,8 +97,15 @@ class Batcher(Generic[Item]):
             while self._items:
                 batch = [self._items.popleft() for _ in range(min(self._limit, len(self._items)))]
                 await self._flush(batch)
-                await let_others_run()
+                await self._wait_for_company()
             self._idle.set()
+
+    async def _wait_for_company(self) -> None:
+        """Let what has come during a flush wait as long as a first item does, unless it fills a batch already."""
+        if self._linger and 0 < len(self._items) < self._limit:
+            await asyncio.sleep(self._linger)
+        else:
+            await let_others_run()
 
     async def drained(self) -> None:
         """Wait until everything added so far is flushed."""
