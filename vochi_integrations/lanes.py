@@ -24,6 +24,7 @@ from vochi_integrations.settings import Breaker as BreakerSettings
 PARKED_SECONDS = 60.0
 WAITING_POPUPS = 1_000
 SHORTEST_PAUSE = 0.001
+PATIENT_SECONDS = 30.0
 
 log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ class Lane:
         self._running = 0
         self._uploading = 0
         self._failures = 0
+        self._failing_since = 0.0
         self._round = 0
         self._resets = 0
         self._resume_at = 0.0
@@ -338,13 +340,19 @@ class Lane:
         """
         if is_news:
             self._round += 1
-            self._failures += upload.parked is None
-            pause = backoff(self._settings.retry_base, self._failures, self._settings.history_retry_max)
-            self._resume_at = self._loop.time() + (PARKED_SECONDS if upload.parked else pause)
+            self._resume_at = self._loop.time() + (PARKED_SECONDS if upload.parked else self._next_pause())
         error = upload.answer.error if upload.answer else None
         reason = upload.parked or (error.reason if error else None)
         self._records.postpone(upload.later, self._blocked_seconds(), reason, upload.answer)
         self._put_back(reason)
+
+    def _next_pause(self) -> float:
+        """Return a pause that doubles, but is no longer than a quarter of the outage so far, half a minute at least."""
+        now = self._loop.time()
+        self._failing_since = self._failing_since if self._failures else now
+        self._failures += 1
+        limit = max(PATIENT_SECONDS, (now - self._failing_since) / 4)
+        return backoff(self._settings.retry_base, self._failures, min(limit, self._settings.history_retry_max))
 
     def _put_back(self, reason: str | None) -> None:
         """Let the records that wait here wait in the table."""
