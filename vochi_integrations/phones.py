@@ -70,7 +70,7 @@ def transform(phone: str, rule: str) -> str:
     return prefix + digits[-count:] if len(digits) >= count else phone
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4_096)
 def e164(phone: str, region: str) -> str:
     """Return `+375290000001` for a number that is valid, at home in `region` (`BY`) or with its country code.
 
