@@ -49,6 +49,16 @@ def _read_surrogates(data: bytes) -> object:
         raise BadRequestError("the body is not JSON in UTF-8") from None
 
 
+def decoded(value: object) -> object:
+    """Return JSON as a value: an old writer stored some of it as a string (contract, Set-up)."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def read_token(value: object) -> str:
     """Return a token as text; what is neither a string nor a number matches nobody."""
     if isinstance(value, bool) or not isinstance(value, str | int):

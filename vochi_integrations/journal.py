@@ -127,7 +127,6 @@ class Journal:
 
     async def _store_batch(self, batch: Sequence[Entry]) -> Plan:
         """Store in PostgreSQL, or spool what it does not take in time."""
-        plan = None
         try:
             await self._recall_context(batch)
             return await self._store_plan(batch)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import asyncpg
-import orjson
 import structlog
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -18,6 +17,7 @@ from vochi_integrations import clock
 from vochi_integrations.background import cancelled
 from vochi_integrations.db import UNAVAILABLE, Database, Row, queries
 from vochi_integrations.domain import Directory, Enterprise
+from vochi_integrations.events import decoded
 from vochi_integrations.phones import last9
 from vochi_integrations.settings import Cache
 
@@ -314,12 +314,10 @@ class SnapshotStore:
 
 def read_config(number: str, value: object) -> Mapping[str, Any]:
     """Return `integrations_config` as an object; an old writer stored it as a JSON string (contract, Set-up)."""
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            log.warning("integrations_config is not JSON", enterprise=number)
-    return value if isinstance(value, dict) else {}
+    config = decoded(value)
+    if config is None and value is not None:
+        log.warning("integrations_config is not JSON", enterprise=number)
+    return config if isinstance(config, dict) else {}
 
 
 def _by_enterprise(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import aiohttp
 
-from vochi_integrations.integrations.base import Integration, decoded
+from vochi_integrations.events import decoded
+from vochi_integrations.integrations.base import Integration
 from vochi_integrations.integrations.retailcrm import RetailCrmIntegration
 from vochi_integrations.settings import Settings
 

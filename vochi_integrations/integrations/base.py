@@ -3,7 +3,6 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-import orjson
 from msgspec import Struct
 
 from vochi_integrations.domain import Delivery, Effect, Enterprise
@@ -23,16 +22,6 @@ class Answer(Struct, kw_only=True):
     error: DeliveryError | None = None
     started_at: float = 0.0
     elapsed_ms: float = 0.0
-
-
-def decoded(value: object) -> object:
-    """Return JSON as a value: an old writer stored some of it as a string (contract, Set-up)."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return None
 
 
 class IntegrationConfig(Protocol):

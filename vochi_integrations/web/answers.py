@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 
 NUMBER = "{n:[0-9]{1,10}}"
+NO_DATABASE = (503, "database_unavailable", "PostgreSQL does not answer; try again later")
 
 
 def json_answer(value: object, status: int = 200) -> web.Response:
@@ -17,7 +18,7 @@ def error_answer(status: int, code: str, message: str) -> web.Response:
 
 
 def no_database() -> web.Response:
-    return error_answer(503, "database_unavailable", "PostgreSQL does not answer; try again later")
+    return error_answer(*NO_DATABASE)
 
 
 def iso(epoch: float | None) -> str | None:

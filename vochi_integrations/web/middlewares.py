@@ -8,14 +8,14 @@ from aiohttp.typedefs import Handler
 
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.errors import BadRequestError, JournalError
-from vochi_integrations.web.answers import error_answer
+from vochi_integrations.web.answers import NO_DATABASE, error_answer
 
 UNREADABLE = (400, "bad_request", "the body cannot be read: check Content-Encoding and Content-Length")
 TOLD: dict[type[Exception] | tuple[type[Exception], ...], tuple[int, str, str]] = {
     BadRequestError: (400, "bad_request", ""),
     JournalError: (503, "not_durable", ""),
     (ContentEncodingError, web.RequestPayloadError): UNREADABLE,
-    UNAVAILABLE: (503, "database_unavailable", "PostgreSQL does not answer; try again later"),
+    UNAVAILABLE: NO_DATABASE,
 }
 EXPECTED = (BadRequestError, JournalError, ContentEncodingError, web.RequestPayloadError, *UNAVAILABLE)
 KNOWN = {

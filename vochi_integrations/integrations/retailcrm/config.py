@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
-from vochi_integrations.integrations.base import decoded
+from vochi_integrations.events import decoded
 from vochi_integrations.settings import RetailCrm, Secret, Settings
 
 
