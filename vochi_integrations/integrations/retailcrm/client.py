@@ -1,13 +1,14 @@
-"""RetailCRM over HTTP: one POST with one composite form field, one answer (facts: retailcrm_api §1)."""
+"""RetailCRM over HTTP: one request, one answer (facts: retailcrm_api §1)."""
 
 import time
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 import aiohttp
 import orjson
 from aiohttp import hdrs
 from msgspec import Struct
+from yarl import URL
 
 from vochi_integrations import clock
 from vochi_integrations.domain import Reason
@@ -38,20 +39,33 @@ class RetailCrmClient:
 
     async def call_event(self, config: RetailCrmConfig, event: Mapping[str, object]) -> Reply:
         """Show or close a card (facts: retailcrm_api §2)."""
-        return await self._post(config, "/telephony/call/event", "event", event)
+        return await self.post(config, "/api/v5/telephony/call/event", "event", event)
 
     async def upload_calls(self, config: RetailCrmConfig, calls: Sequence[Mapping[str, object]]) -> Reply:
         """Write up to 50 records into the call history (facts: retailcrm_api §3)."""
-        return await self._post(config, "/telephony/calls/upload", "calls", calls)
+        return await self.post(config, "/api/v5/telephony/calls/upload", "calls", calls)
 
-    async def _post(self, config: RetailCrmConfig, path: str, field: str, value: object) -> Reply:
+    async def get(self, config: RetailCrmConfig, path: str, query: Mapping[str, str]) -> Reply:
+        """Read; `path` begins with /api/, `query` is written the way PHP reads it (`filter[active]`)."""
+        return await self._request(config, hdrs.METH_GET, f"{path}?{urlencode(query)}" if query else path)
+
+    async def post(self, config: RetailCrmConfig, path: str, field: str, value: object) -> Reply:
+        """Write one composite form field, a JSON string."""
+        body = f"{field}={quote_plus(orjson.dumps(value))}".encode()
+        return await self._request(config, hdrs.METH_POST, path, body)
+
+    async def _request(self, config: RetailCrmConfig, method: str, path: str, body: bytes | None = None) -> Reply:
         reply = Reply(started_at=clock.now())
         began = time.perf_counter()
+        headers = {"X-API-KEY": config.api_key.reveal()}
+        if body is not None:
+            headers[hdrs.CONTENT_TYPE] = FORM
         try:
-            async with self._session.post(
-                f"{config.url}/api/v5{path}",
-                data=f"{field}={quote_plus(orjson.dumps(value))}".encode(),
-                headers={"X-API-KEY": config.api_key.reveal(), hdrs.CONTENT_TYPE: FORM},
+            async with self._session.request(
+                method,
+                URL(config.url + path, encoded=True),
+                data=body,
+                headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:

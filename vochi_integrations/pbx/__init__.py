@@ -1,0 +1,1 @@
+"""The PBX side: commands over SSH, click-to-call, smart redirect."""
