@@ -29,10 +29,12 @@ from vochi_integrations.keys import (
     SETTINGS,
     SPOOL,
     STORE,
+    TRACER,
     UPTIME,
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
+from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.retention import Retention
@@ -155,6 +157,7 @@ async def _running(
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
+            TRACER: Tracer(database, integrations),
             UPTIME: Uptime(time.monotonic()),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)

@@ -9,6 +9,7 @@ from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
+from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
@@ -28,5 +29,6 @@ SPOOL = web.AppKey("spool", Spool)
 JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
+TRACER = web.AppKey("tracer", Tracer)
 UPTIME = web.AppKey("uptime", Uptime)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

@@ -231,6 +231,8 @@ def _log_row(delivery: Delivery, answer: Answer) -> dict[str, Any]:
         "status": "error" if answer.error else "success",
         "error": str(answer.error) if answer.error else None,
         "call": delivery.call,
+        "elapsed_ms": answer.elapsed_ms,
+        "http_status": answer.http_status,
     }
 
 
