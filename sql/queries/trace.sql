@@ -6,11 +6,12 @@ FROM call_events e
 WHERE enterprise_number = $1 AND event_hash IS NOT NULL AND event_sequence = 1
   AND received_timestamp >= to_timestamp($2) AT TIME ZONE 'UTC'
   AND received_timestamp < to_timestamp($3) AT TIME ZONE 'UTC'
-  AND (event_type IN ('start', 'dial', 'hangup') OR EXISTS (
-      SELECT
+  AND (event_type IN ('start', 'dial', 'hangup') OR (
+      SELECT true
       FROM call_events x
       WHERE x.enterprise_number = e.enterprise_number AND x.call_unique_id = e.call_unique_id
-        AND x.event_hash IS NOT NULL AND x.event_type IN ('start', 'dial', 'hangup')))
+        AND x.event_hash IS NOT NULL AND x.event_type IN ('start', 'dial', 'hangup')
+      LIMIT 1))
 ORDER BY received_timestamp DESC
 LIMIT $4
 
