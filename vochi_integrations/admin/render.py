@@ -12,7 +12,7 @@ from babel.dates import format_datetime
 from yarl import URL
 
 from vochi_integrations.admin import i18n
-from vochi_integrations.admin.area import ROOT
+from vochi_integrations.admin.area import ROOT, is_fragment
 from vochi_integrations.admin.assets import static
 from vochi_integrations.admin.flash import Kind, read_flash
 from vochi_integrations.admin.i18n import deferred
@@ -72,7 +72,7 @@ def _base(request: web.Request) -> dict[str, Any]:
         "zone": known.directory.zone if known else UTC,
         "title": f"{known.name if known else ''} {PRODUCT}".strip(),
         "tabs": _tabs(request) if viewer else [],
-        "flash": read_flash(request),
+        "flash": None if is_fragment(request) else read_flash(request),
         "here": request.path,
         "url": lambda path, **query: page_url(number, path, **query),
         "in_language": lambda name: _in_language(request, name),
