@@ -41,12 +41,13 @@ setup(
     package_data={
         "vochi_integrations": ["py.typed", "demo/calls.jsonl"],
         "vochi_integrations.sql": ["migrations/*.sql", "queries/*.sql"],
-        "vochi_integrations.templates": ["*.html", "static/*"],
+        "vochi_integrations.templates": ["*.html", "admin/*.html", "locale/*.po", "static/*"],
     },
     install_requires=[
         "aiohttp>=3.14,<4",
         "aiohttp-jinja2>=1.6,<2",
         "asyncpg>=0.31,<0.33",
+        "babel>=2.17,<3",
         "msgspec>=0.20,<0.23",
         "orjson>=3.11,<4",
         "phonenumbers>=9,<10",

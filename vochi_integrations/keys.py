@@ -11,7 +11,7 @@ from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
 from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.outbox import Outbox
-from vochi_integrations.settings import Settings
+from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
 
@@ -31,4 +31,5 @@ DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
 TRACER = web.AppKey("tracer", Tracer)
 UPTIME = web.AppKey("uptime", Uptime)
+JWT_SECRET = web.AppKey("jwt_secret", Secret)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")
