@@ -31,7 +31,7 @@ EVENTS = """
     SELECT number, unique_id, unique_id, kind, place, moment, moment,
         jsonb_build_object('UniqueId', unique_id, 'Trunk', '0001363') || CASE kind
             WHEN 'start' THEN jsonb_build_object('Phone', phone, 'CallType', 0)
-            WHEN 'dial' THEN jsonb_build_object('Phone', phone, 'CallType', is_out::int, 'ExtPhone', phone, 'ExtTrunk', '',
+            WHEN 'dial' THEN jsonb_build_object('Phone', phone, 'CallType', is_out::int, 'ExtPhone', phone,
                 'Extensions', CASE WHEN is_out OR call % 2 = 0 THEN jsonb_build_array(first_ext::text)
                     ELSE jsonb_build_array(first_ext::text, (first_ext + 1)::text, (first_ext + 2)::text) END)
             WHEN 'hangup' THEN jsonb_build_object('Phone', phone, 'CallType', is_out::int, 'CallStatus', '2',
@@ -45,7 +45,8 @@ EVENTS = """
         decode(md5(unique_id || kind || place), 'hex'), 'informational'
     FROM archive
     CROSS JOIN LATERAL (VALUES (1, CASE WHEN is_out THEN 'new_callerid' ELSE 'start' END), (2, 'dial'), (3, 'bridge'),
-        (4, 'bridge'), (5, 'bridge_leave'), (6, 'bridge_leave'), (7, 'bridge_destroy'), (8, 'hangup')) AS k (place, kind)
+        (4, 'bridge'), (5, 'bridge_leave'), (6, 'bridge_leave'), (7, 'bridge_destroy'), (8, 'hangup')
+    ) AS k (place, kind)
     CROSS JOIN LATERAL (SELECT to_timestamp(began_at + place * 10) AT TIME ZONE 'UTC' AS moment) AS m
     WHERE call > $1 AND call <= $2
     ORDER BY call, place

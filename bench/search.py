@@ -62,12 +62,12 @@ async def measure(options: Options) -> list[Row]:
             tokens = await add_tenants(server.dsn, TENANTS, crm.port)
             connection = await asyncpg.connect(server.dsn)
             await fill(connection, int(options.pick(10_000_000, 200_000)), TENANTS)
-            known = await sample(connection, int(options.pick(60, 20)))
-            known += await sample(connection, int(options.pick(60, 20)), "1000")
+            count = int(options.pick(60, 20))
+            known = [*await sample(connection, count), *await sample(connection, count, "1000")]
             rows = await _searches(server.dsn, known)
             async with daemon(server.dsn, Path(folder)) as running:
                 await calls(running.public, tokens, *WARM_UP)
-                rows.append(await _beside_intake(server.dsn, running, crm, tokens, known, options))
+                rows.append(await _beside_intake(running, crm, tokens, known, options))
             rows += await _storing(connection)
             await connection.close()
     return rows
@@ -94,9 +94,7 @@ async def _timed(tracer: Tracer, call: Known, text: str) -> float:
     return time.perf_counter() - began
 
 
-async def _beside_intake(
-    dsn: str, running: Running, crm: Sink, tokens: list[str], known: list[Known], options: Options
-) -> Row:
+async def _beside_intake(running: Running, crm: Sink, tokens: list[str], known: list[Known], options: Options) -> Row:
     alone, searched = Load(), Load()
     for _ in range(int(options.pick(4, 2))):
         for load, context in ((alone, _quiet()), (searched, _searching(running.internal, known))):

@@ -138,3 +138,11 @@ FROM integration_logs
 WHERE enterprise_number = $1 AND call_unique_id = $2
 ORDER BY id
 LIMIT $3
+
+-- recent_starts --
+-- How late the first events of the latest incoming calls were by the second in their UniqueId, in seconds.
+SELECT call_unique_id AS call, event_type, unique_id, extract(epoch FROM received_timestamp)::float8 AS received_at
+FROM call_events
+WHERE enterprise_number = $1 AND event_hash IS NOT NULL AND event_sequence = 1
+ORDER BY received_timestamp DESC
+LIMIT $2

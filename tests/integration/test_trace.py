@@ -1,15 +1,9 @@
 """The trace answers why: every call with its events, its deliveries and one sentence."""
 
-from typing import get_args
-
-import pytest
-
 from tests.integration.test_call_path import fresh_id, post
 from tests.integration.test_several_daemons import settled
 from tests.kinds import GROUP, C, dial, hangup, start
 from tests.lab import Lab
-from vochi_integrations.domain import Kind, Reason, Status
-from vochi_integrations.ops.verdicts import ACTIONS, CALM, WHY, judge
 
 
 async def test_a_call_is_found_by_id_phone_extension_and_time(lab: Lab) -> None:

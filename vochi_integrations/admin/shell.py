@@ -7,7 +7,8 @@ from aiohttp import web
 
 from vochi_integrations.admin import assets, headers, i18n
 from vochi_integrations.admin.attempts import Attempts
-from vochi_integrations.admin.pages import access
+from vochi_integrations.admin.live import Live
+from vochi_integrations.admin.pages import access, calls
 from vochi_integrations.admin.render import add_templates
 from vochi_integrations.admin.sessions import jwt_secret
 from vochi_integrations.admin.signin import ATTEMPTS
@@ -15,7 +16,7 @@ from vochi_integrations.db import Database
 from vochi_integrations.keys import JWT_SECRET
 from vochi_integrations.settings import Settings
 
-PAGES = (access.routes,)
+PAGES = (access.routes, calls.routes)
 
 
 async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[Any], object]:
@@ -25,13 +26,19 @@ async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[An
     return {
         JWT_SECRET: await jwt_secret(database, settings.auth),
         ATTEMPTS: Attempts(settings.auth.attempts),
+        calls.LIVE: Live(),
     }
 
 
 def add_to(app: web.Application) -> None:
     """Add the pages, what they load, and the headers they are sent with."""
     add_templates(app)
+    app.on_shutdown.append(_stop_streams)
     app.on_response_prepare.append(headers.add_headers)
     app.add_routes(assets.routes)
     for routes in PAGES:
         app.add_routes(routes)
+
+
+async def _stop_streams(app: web.Application) -> None:
+    await app[calls.LIVE].stop()

@@ -8,7 +8,9 @@ EVER = float("inf")
 PHONE_DIGITS = 9
 SHORTEST_PHONE = 4
 NUMBER = re.compile(r"[+0-9 ()-]+")
-DATE = re.compile(r"(?P<y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)|(?P<d2>\d{1,2})\.(?P<m2>\d{1,2})(?:\.(?P<y2>\d{4}))?", re.ASCII)
+DATE = re.compile(
+    r"(?P<y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)|(?P<d2>\d{1,2})\.(?P<m2>\d{1,2})(?:\.(?P<y2>\d{4}))?", re.ASCII
+)
 CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?:[-–](\d{1,2}):(\d\d))?", re.ASCII)
 ABOUT = timedelta(minutes=10)
 DAY = timedelta(days=1)

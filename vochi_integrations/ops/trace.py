@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from vochi_integrations.db import Database, Row
 from vochi_integrations.ops.search import PHONE_DIGITS, Wanted
+from vochi_integrations.ops.summary import delays, skew_of
 from vochi_integrations.ops.verdicts import judge
 
 CALLS = 20
@@ -18,6 +19,7 @@ ENDS_LOOKED_AT = 5_000
 LISTS_LOOKED_AT = 2_000
 EVENTS_SHOWN = 5_000
 ROWS_SHOWN = 1_000
+STARTS_LOOKED_AT = 100
 
 Rows = list[dict[str, Any]]
 
@@ -35,7 +37,7 @@ class TracedCall(Struct, frozen=True):
     call: str
     events: Rows
     deliveries: Rows
-    attempts: Sequence[Row] = ()
+    attempts: Rows = []
 
 
 class Tracer:
@@ -51,7 +53,9 @@ class Tracer:
         if wanted.is_nonsense:
             return []
         async with self._turns:
-            rows = [row for name, *args in self._queries(wanted, limit) for row in await self._fetch(name, number, *args)]
+            rows = [
+                row for name, *args in self._queries(wanted, limit) for row in await self._fetch(name, number, *args)
+            ]
         latest: dict[str, float] = {}
         for row in rows:
             latest[row["call"]] = max(row["found_at"], latest.get(row["call"], 0.0))
@@ -75,9 +79,7 @@ class Tracer:
         """Return everything stored of some calls, in their order, without the requests made for them."""
         async with self._turns:
             events = await self._fetch("events_of_calls", number, list(calls), EVENTS_SHOWN)
-            deliveries = await self._fetch(
-                "deliveries_of_calls", number, list(calls), self._integrations, ROWS_SHOWN
-            )
+            deliveries = await self._fetch("deliveries_of_calls", number, list(calls), self._integrations, ROWS_SHOWN)
         said, told = _grouped(events, "call_unique_id"), _grouped(deliveries, "call_external_id")
         return [TracedCall(call, said[call], told[call]) for call in calls]
 
@@ -87,7 +89,12 @@ class Tracer:
         if not found.events and not found.deliveries:
             return None
         attempts = await self._fetch("attempts_of_call", number, call, ROWS_SHOWN)
-        return TracedCall(call, found.events, found.deliveries, attempts)
+        return TracedCall(call, found.events, found.deliveries, [dict(row) for row in attempts])
+
+    async def skew(self, number: str) -> float:
+        """Return how many seconds our clock is ahead of the PBX's, 0.0 while they are in step."""
+        rows = await self._fetch("recent_starts", number, STARTS_LOOKED_AT)
+        return skew_of([delay for row in rows for delay in delays(row["call"], [dict(row)])])
 
     async def _fetch(self, name: str, *args: object) -> list[Row]:
         return await self._database.fetch(name, *args, timeout=TIMEOUT)

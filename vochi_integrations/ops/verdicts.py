@@ -19,32 +19,38 @@ QUOTED = 160
 FAILED = ("skipped", "expired", "failed")
 UNDER_WAY = ("pending", "sending")
 
+
+def deferred(text: str) -> str:
+    """Mark a text for translation; `say` translates it where it is shown."""
+    return text
+
+
 WHY: Mapping[Reason, str] = {
-    Reason.NO_MAPPING: "добавочному не назначен сотрудник CRM",
-    Reason.INTERNAL_CALL: "это внутренний звонок",
-    Reason.NO_CUSTOMER: "в звонке нет номера клиента",
-    Reason.FORWARDING_LEG: "это переадресация другого звонка",
-    Reason.INTEGRATION_OFF: "интеграция выключена",
-    Reason.NOT_CONFIGURED: "подключение к CRM не настроено",
-    Reason.ENTERPRISE_INACTIVE: "предприятие отключено, обратитесь к провайдеру телефонии",
-    Reason.DUPLICATE: "это повтор уже принятого события",
-    Reason.ANSWERED_ELSEWHERE: "на звонок ответил другой сотрудник",
-    Reason.CALL_OVER: "звонок уже закончился",
-    Reason.EXPIRED: "время истекло",
-    Reason.BREAKER_OPEN: "CRM не отвечала, попытки приостановлены",
-    Reason.CRM_REJECTED: "CRM отклонила запрос",
-    Reason.CRM_UNREACHABLE: "CRM не ответила",
-    Reason.BAD_KEY: "CRM не принимает ключ API: проверьте ключ и его права",
-    Reason.NO_ACCOUNT: "по этому адресу нет аккаунта CRM: проверьте адрес домена",
-    Reason.TELEPHONY_OFF: "телефония в CRM выключена: зарегистрируйте модуль заново",
-    Reason.CRASHED: "ошибка службы, она записана в журнал",
-    Reason.OVERLOADED: "звонков больше, чем CRM успевает принять",
-    Reason.RECOVERED_CALL: "звонок восстановлен позже",
-    Reason.ALREADY_SHOWN: "карточка уже показана",
-    Reason.NO_EXTENSION: "внутренние номера не вызывались",
-    Reason.NO_POPUP: "карточка не показывалась",
-    Reason.INTERRUPTED: "служба была прервана во время отправки",
-    Reason.INFORMATIONAL: "событие только для сведения",
+    Reason.NO_MAPPING: deferred("добавочному не назначен сотрудник CRM"),
+    Reason.INTERNAL_CALL: deferred("это внутренний звонок"),
+    Reason.NO_CUSTOMER: deferred("в звонке нет номера клиента"),
+    Reason.FORWARDING_LEG: deferred("это переадресация другого звонка"),
+    Reason.INTEGRATION_OFF: deferred("интеграция выключена"),
+    Reason.NOT_CONFIGURED: deferred("подключение к CRM не настроено"),
+    Reason.ENTERPRISE_INACTIVE: deferred("предприятие отключено, обратитесь к провайдеру телефонии"),
+    Reason.DUPLICATE: deferred("это повтор уже принятого события"),
+    Reason.ANSWERED_ELSEWHERE: deferred("на звонок ответил другой сотрудник"),
+    Reason.CALL_OVER: deferred("звонок уже закончился"),
+    Reason.EXPIRED: deferred("время истекло"),
+    Reason.BREAKER_OPEN: deferred("CRM не отвечала, попытки приостановлены"),
+    Reason.CRM_REJECTED: deferred("CRM отклонила запрос"),
+    Reason.CRM_UNREACHABLE: deferred("CRM не ответила"),
+    Reason.BAD_KEY: deferred("CRM не принимает ключ API: проверьте ключ и его права"),
+    Reason.NO_ACCOUNT: deferred("по этому адресу нет аккаунта CRM: проверьте адрес домена"),
+    Reason.TELEPHONY_OFF: deferred("телефония в CRM выключена: зарегистрируйте модуль заново"),
+    Reason.CRASHED: deferred("ошибка службы, она записана в журнал"),
+    Reason.OVERLOADED: deferred("звонков больше, чем CRM успевает принять"),
+    Reason.RECOVERED_CALL: deferred("звонок восстановлен позже"),
+    Reason.ALREADY_SHOWN: deferred("карточка уже показана"),
+    Reason.NO_EXTENSION: deferred("внутренние номера не вызывались"),
+    Reason.NO_POPUP: deferred("карточка не показывалась"),
+    Reason.INTERRUPTED: deferred("служба была прервана во время отправки"),
+    Reason.INFORMATIONAL: deferred("событие только для сведения"),
 }
 
 CALM = frozenset({
@@ -64,21 +70,21 @@ class Action(Struct, frozen=True):
 
 
 ACTIONS: Mapping[Reason, Action] = {
-    Reason.NO_MAPPING: Action("Назначить", "managers"),
-    Reason.INTEGRATION_OFF: Action("Включить", "connection"),
-    Reason.NOT_CONFIGURED: Action("Настроить", "connection"),
-    Reason.EXPIRED: Action("Проверить связь с CRM", "diagnostics"),
-    Reason.BREAKER_OPEN: Action("Проверить связь с CRM", "diagnostics"),
-    Reason.CRM_REJECTED: Action("Проверить настройки", "diagnostics"),
-    Reason.CRM_UNREACHABLE: Action("Проверить связь с CRM", "diagnostics"),
-    Reason.BAD_KEY: Action("Проверить ключ", "connection"),
-    Reason.NO_ACCOUNT: Action("Проверить адрес", "connection"),
-    Reason.TELEPHONY_OFF: Action("Зарегистрировать", "connection"),
-    Reason.CRASHED: Action("Отчёт для поддержки", "diagnostics"),
-    Reason.OVERLOADED: Action("Посмотреть нагрузку", "diagnostics"),
-    Reason.INTERRUPTED: Action("Посмотреть состояние", "diagnostics"),
+    Reason.NO_MAPPING: Action(deferred("Назначить"), "managers"),
+    Reason.INTEGRATION_OFF: Action(deferred("Включить"), "connection"),
+    Reason.NOT_CONFIGURED: Action(deferred("Настроить"), "connection"),
+    Reason.EXPIRED: Action(deferred("Проверить связь с CRM"), "diagnostics"),
+    Reason.BREAKER_OPEN: Action(deferred("Проверить связь с CRM"), "diagnostics"),
+    Reason.CRM_REJECTED: Action(deferred("Проверить настройки"), "diagnostics"),
+    Reason.CRM_UNREACHABLE: Action(deferred("Проверить связь с CRM"), "diagnostics"),
+    Reason.BAD_KEY: Action(deferred("Проверить ключ"), "connection"),
+    Reason.NO_ACCOUNT: Action(deferred("Проверить адрес"), "connection"),
+    Reason.TELEPHONY_OFF: Action(deferred("Зарегистрировать"), "connection"),
+    Reason.CRASHED: Action(deferred("Отчёт для поддержки"), "diagnostics"),
+    Reason.OVERLOADED: Action(deferred("Посмотреть нагрузку"), "diagnostics"),
+    Reason.INTERRUPTED: Action(deferred("Посмотреть состояние"), "diagnostics"),
 }
-REPLAY = Action("Отправить снова", "replay")
+REPLAY = Action(deferred("Отправить снова"), "replay")
 
 
 class Part(Struct, frozen=True):
@@ -130,7 +136,7 @@ def _nothing_sent(events: Sequence[Mapping[str, Any]], say: Say) -> Part:
     reasons = [event["reason"] for event in events if event["reason"] not in (None, Reason.INFORMATIONAL)]
     if not reasons:
         return Part("wait", say("Звонок начался."))
-    return _failure("В CRM ничего не отправлено: {why}.", {"reason": reasons[-1]}, say)
+    return _failure(deferred("В CRM ничего не отправлено: {why}."), {"reason": reasons[-1]}, say)
 
 
 def _popup(rows: Sequence[Mapping[str, Any]], say: Say) -> Iterator[Part]:
@@ -146,7 +152,7 @@ def _popup(rows: Sequence[Mapping[str, Any]], say: Say) -> Iterator[Part]:
     for number, (_, group) in enumerate(groupby(sorted(missed, key=_importance), key=_importance)):
         row = _merged(list(group))
         alone = not number and not shown
-        yield _failure("Карточка не показана: {why}." if alone else "Не всем: {why}.", row, say)
+        yield _failure(deferred("Карточка не показана: {why}.") if alone else deferred("Не всем: {why}."), row, say)
 
 
 def _importance(row: Mapping[str, Any]) -> tuple[bool, str]:
@@ -163,7 +169,7 @@ def _over(rows: Rows, say: Say) -> Iterator[Part]:
     overs = _of(rows, "popup_over")
     for row in overs:
         if row["status"] in ("failed", "expired") or (row["status"] == "skipped" and len(overs) == len(list(rows))):
-            yield _failure("Карточка могла остаться открытой: {why}.", row, say)
+            yield _failure(deferred("Карточка могла остаться открытой: {why}."), row, say)
             return
 
 
@@ -175,12 +181,12 @@ def _record(rows: Sequence[Mapping[str, Any]], say: Say) -> Iterator[Part]:
         yield Part("good", say("Звонок записан в историю."))
     elif row["status"] in UNDER_WAY:
         if row["reason"]:
-            part = _failure("Звонок пока не записан в историю, попытки идут: {why}.", row, say)
+            part = _failure(deferred("Звонок пока не записан в историю, попытки идут: {why}."), row, say)
             yield Part("wait", part.text, part.actions)
         else:
             yield Part("wait", say("Звонок записывается в историю."))
     else:
-        part = _failure("Звонок не записан в историю: {why}.", row, say)
+        part = _failure(deferred("Звонок не записан в историю: {why}."), row, say)
         again = (Action(say(REPLAY.label), REPLAY.page),) if row["status"] == "failed" else ()
         yield Part(part.tone, part.text, part.actions + again)
 

@@ -20,7 +20,10 @@ async def show(request: web.Request) -> web.Response:
     if enterprise is None:
         return error_answer(404, "unknown_enterprise", "there is no enterprise with this number")
     wanted = read_search(query.get("q", ""), enterprise.directory.zone, clock.now())
-    bounds = {name: read_time(name, query[name]) for name in ("since", "until") if name in query}
-    found = await tracer.find(number, wanted._replace(**bounds))
+    if "since" in query:
+        wanted = wanted._replace(since=max(wanted.since, read_time("since", query["since"])))
+    if "until" in query:
+        wanted = wanted._replace(until=min(wanted.until, read_time("until", query["until"])))
+    found = await tracer.find(number, wanted)
     calls = await tracer.calls(number, [item.call for item in found])
     return json_answer({"calls": [described(call) for call in calls]})
