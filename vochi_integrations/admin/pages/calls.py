@@ -1,6 +1,5 @@
 """The page «Звонки»: find a call, see what became of it and why, send a failed record again."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from vochi_integrations.admin.live import Live
 from vochi_integrations.admin.moments import clock as clock_of
 from vochi_integrations.admin.moments import day as day_of
 from vochi_integrations.admin.moments import milliseconds, span
+from vochi_integrations.admin.pages.links import action_page
 from vochi_integrations.admin.problems import problem
 from vochi_integrations.admin.render import page_url, render, render_part, to_page
 from vochi_integrations.admin.sessions import VIEWER
@@ -32,7 +32,6 @@ HERE = f"{ROOT}calls"
 CALL = "{call:[^/]{1,64}}"
 LIVE = web.AppKey("live", Live)
 QUERY_SIZE = 100
-PAGES: Mapping[str, str] = {"connection": "", "managers": "managers", "diagnostics": "diagnostics"}
 
 routes = web.RouteTableDef()
 log = structlog.get_logger()
@@ -162,7 +161,7 @@ def _action_url(number: str, action: Any, call: str) -> str:
     if action.page == "replay":
         return _call_url(number, call)
     named = {"extension": ",".join(action.extensions)} if action.extensions else {}
-    return page_url(number, PAGES[action.page], **named)
+    return page_url(number, action_page(action.page), **named)
 
 
 def _call_url(number: str, call: str) -> str:
