@@ -75,7 +75,7 @@ async def diagnose(
 
 
 def lights(
-    found: Diagnosis, enterprise: Enterprise, name: str, lane: LaneStatus | None, now: float, say: Say = str
+    found: Diagnosis, enterprise: Enterprise, name: str, lane: LaneStatus | None, *, now: float, say: Say = str
 ) -> list[Light]:
     """Say how everything is doing, for the CRM called `name`; `lane` is its lane when it is unwell."""
     config: Any = enterprise.integrations.get(name)
