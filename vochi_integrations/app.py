@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
 from vochi_integrations.background import Background, background, wait_for
+from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
+from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.errors import SpoolError, StartupError
@@ -21,6 +23,8 @@ from vochi_integrations.instance import claimed_folder
 from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
+    CIPHER,
+    CONFIGS,
     DATABASE,
     DISPATCHER,
     INTEGRATIONS,
@@ -75,6 +79,7 @@ class Daemon(Struct):
 async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
     """Open everything. Raises StartupError, one line for the operator, when that is not possible."""
     lease = settings.delivery.lease
+    cipher = Cipher(settings.secrets.keys)
     with claimed_folder(settings.state_dir) as owner:
         async with database_of(settings) as dsn:
             await db.migrate(dsn)
@@ -82,7 +87,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
                 db.connected(dsn) as database,
                 client_session() as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
-                _running(settings, dsn, database, session, Outbox(database, spooled, owner, lease)) as running,
+                _running(settings, cipher, database, session, Outbox(database, spooled, owner, lease)) as running,
             ):
                 yield running
 
@@ -110,7 +115,7 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
 @asynccontextmanager
 async def _running(
     settings: Settings,
-    dsn: str,
+    cipher: Cipher,
     database: Database,
     session: aiohttp.ClientSession,
     outbox: Outbox,
@@ -125,12 +130,12 @@ async def _running(
     idle_seconds = settings.calls.orphan_close_seconds
     journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
     replayer = Replayer(spooled, journal, outbox)
-    async with _readable(dsn):
+    async with _readable(database.dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
-    listener = ConfigListener(dsn, store, settings.cache.heartbeat)
+    listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
         "snapshot": store.keep_fresh(),
@@ -155,6 +160,8 @@ async def _running(
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
+            CIPHER: cipher,
+            CONFIGS: ConfigStore(database, cipher, store.expire),
             UPTIME: Uptime(time.monotonic()),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
