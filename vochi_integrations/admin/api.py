@@ -1,4 +1,4 @@
-"""The administrator's JSON API: under `/api/` on the internal listener, under `/retailcrm-admin/api/` for the signed in.
+"""The administrator's JSON API: `/api/` on the internal listener, `/retailcrm-admin/api/` for the signed in.
 
 What each route takes and answers is in `openapi.json` beside this file.
 """
@@ -29,7 +29,7 @@ REMOVED_HERE = deferred("Интеграция удалена у нас, но м�
 Answering = Callable[[web.Request, Desk], Awaitable[object]]
 
 
-async def show_config(request: web.Request, desk: Desk) -> object:
+async def show_config(_request: web.Request, desk: Desk) -> object:
     return {"enterprise_number": desk.number, "config": await connect.show(desk)}
 
 
@@ -42,7 +42,7 @@ async def save_config(request: web.Request, desk: Desk) -> object:
     return {"enterprise_number": desk.number, "config": config}
 
 
-async def remove_config(request: web.Request, desk: Desk) -> object:
+async def remove_config(_request: web.Request, desk: Desk) -> object:
     removal = await connect.remove(desk)
     if removal.error is None:
         return {"success": True, "message": gettext(REMOVED)}
@@ -65,7 +65,7 @@ async def register(request: web.Request, desk: Desk) -> object:
     return {"success": True, "result": answer.result}
 
 
-async def managers(request: web.Request, desk: Desk) -> object:
+async def managers(_request: web.Request, desk: Desk) -> object:
     found = await staff.load(desk)
     extensions = found.extensions
     users = [_user(employee, extensions.get(employee.id), found.theirs) for employee in found.employees]
@@ -79,12 +79,12 @@ async def managers(request: web.Request, desk: Desk) -> object:
     }
 
 
-async def internal_phones(request: web.Request, desk: Desk) -> object:
+async def internal_phones(_request: web.Request, desk: Desk) -> object:
     phones = [dict(row) for row in await staff.phones(desk)]
     return {"success": True, "phones": phones, "total": len(phones)}
 
 
-async def user_extensions(request: web.Request, desk: Desk) -> object:
+async def user_extensions(_request: web.Request, desk: Desk) -> object:
     found = await staff.extensions(desk)
     return {"success": True, "user_extensions": found, "total": len(found)}
 
@@ -102,7 +102,7 @@ async def save_extensions(request: web.Request, desk: Desk) -> object:
     return answer if saved.error is None else answer | _failure(saved.error, desk.crm)
 
 
-async def sync_extensions(request: web.Request, desk: Desk) -> object:
+async def sync_extensions(_request: web.Request, desk: Desk) -> object:
     synced = await staff.sync(desk)
     return {
         "success": True,

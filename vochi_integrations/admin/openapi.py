@@ -31,7 +31,9 @@ def document(public_url: str) -> Mapping[str, Any]:
     """Return OpenAPI 3.1: the routes of the internal listener as written, those of the public one made from them."""
     written: dict[str, Any] = orjson.loads(FILE.read_bytes())
     paths: Paths = written["paths"]
-    twins = {path.replace(INTERNAL, PUBLIC, 1): _twin(item, public_url) for path, item in paths.items() if "{n}" in path}
+    twins = {
+        path.replace(INTERNAL, PUBLIC, 1): _twin(item, public_url) for path, item in paths.items() if "{n}" in path
+    }
     for name, (verb, path, older_verb) in OLDER_NAMES.items():
         item = {"parameters": paths[path]["parameters"], older_verb: paths[path][verb]}
         twins[name] = _twin(item, public_url, suffix="Older")

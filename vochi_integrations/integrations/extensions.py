@@ -63,9 +63,7 @@ def differences(ours: Ours, theirs: Mapping[str, str], users: Collection[str] | 
     return [item for item in found if item is not None]
 
 
-def _difference(
-    user: str, ours: str | None, theirs: str | None, users: Collection[str] | None
-) -> Difference | None:
+def _difference(user: str, ours: str | None, theirs: str | None, users: Collection[str] | None) -> Difference | None:
     if ours and users is not None and user not in users:
         return Difference(user=user, ours=ours, theirs=theirs, kind="gone")
     if ours == theirs:

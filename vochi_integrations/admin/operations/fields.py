@@ -56,9 +56,10 @@ def _key(value: object) -> str:
 
 def _zone(value: object) -> str:
     try:
-        return "" if value is None or (isinstance(value, str) and ZoneInfo(value)) else "must be the name of a time zone"
+        known = value is None or (isinstance(value, str) and ZoneInfo(value))
     except (ValueError, LookupError, OSError):
-        return "must be the name of a time zone, for example Europe/Minsk"
+        known = False
+    return "" if known else "must be the name of a time zone, for example Europe/Minsk"
 
 
 def _region(value: object) -> str:

@@ -19,7 +19,7 @@ from vochi_integrations.configs import Config
 from vochi_integrations.db import Row
 from vochi_integrations.domain import Reason
 from vochi_integrations.errors import BadRequestError, DeliveryError
-from vochi_integrations.integrations.base import Answer, Employee
+from vochi_integrations.integrations.base import Employee
 from vochi_integrations.integrations.extensions import (
     Difference,
     differences,

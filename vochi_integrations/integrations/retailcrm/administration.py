@@ -94,10 +94,12 @@ class RetailCrmAdministration:
         return read_codes(await self._module(config) or {})
 
     async def show_test(self, config: RetailCrmConfig, extension: str, call: str) -> Answer:
-        return await self._event(config, {"type": "in", **_test_call(extension, call)})
+        return await self._event(config, {"type": "in"} | _test_call(extension, call))
 
     async def close_test(self, config: RetailCrmConfig, extension: str, call: str) -> Answer:
-        return await self._event(config, {"type": "hangup", "hangupStatus": "no answered", **_test_call(extension, call)})
+        return await self._event(
+            config, {"type": "hangup", "hangupStatus": "no answered", **_test_call(extension, call)}
+        )
 
     async def _event(self, config: RetailCrmConfig, event: Mapping[str, object]) -> Answer:
         return await _answered(f"call_event:{event['type']}", event, self._send_event(config, event))

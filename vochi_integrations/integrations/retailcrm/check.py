@@ -64,9 +64,7 @@ def _scopes(known: set[str] | None) -> Step:
     return _ok("scopes", "Все нужные права есть.")
 
 
-async def _module(
-    client: PacedClient, config: RetailCrmConfig, scopes: set[str] | None, public_url: str
-) -> Step:
+async def _module(client: PacedClient, config: RetailCrmConfig, scopes: set[str] | None, public_url: str) -> Step:
     if scopes is not None and "integration_read" not in scopes:
         return _unknown("module", NOT_LOOKED_AT)
     try:

@@ -33,7 +33,7 @@ async def _read_pages(client: PacedClient, config: RetailCrmConfig) -> tuple[lis
     found: dict[str, Employee] = {}
     for page in range(1, MOST_PAGES + 1):
         heard = await client.get(config, PATH, {"limit": str(PAGE), "page": str(page)})
-        pagination = heard.answer.get("pagination")
+        pagination: object = heard.answer.get("pagination")
         if not isinstance(pagination, Mapping):
             raise _incomplete("no pagination")
         found.update((user.id, user) for user in _employees(heard.answer.get("users")))

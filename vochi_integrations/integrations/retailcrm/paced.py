@@ -64,6 +64,6 @@ class PacedClient:
 
 async def _turn(window: SlidingWindow) -> None:
     """Wait for a place among the account's requests, and take it."""
-    while (wait := window.wait_seconds(time.monotonic())) > 0:
+    while (wait := window.wait_seconds(time.monotonic())) > 0:  # noqa: ASYNC110 - time, not an event
         await asyncio.sleep(wait)
     window.take(time.monotonic())

@@ -58,9 +58,7 @@ def registered(
     }
 
 
-def with_extensions(
-    theirs: Mapping[str, Any], extensions: Mapping[str, str | None], public_url: str
-) -> dict[str, Any]:
+def with_extensions(theirs: Mapping[str, Any], extensions: Mapping[str, str | None], public_url: str) -> dict[str, Any]:
     """Return the CRM's module with our extensions in it, and nothing else changed."""
     codes = write_codes(merged(extensions, read_codes(theirs)))
     telephony = {**_kept(telephony_of(theirs), KEPT_OF_TELEPHONY), "additionalCodes": codes}
