@@ -12,18 +12,19 @@ from vochi_integrations.integrations.retailcrm.extensions import read_codes, tel
 from vochi_integrations.integrations.retailcrm.paced import PacedClient
 from vochi_integrations.integrations.retailcrm.registration import MODULE_PATH
 from vochi_integrations.integrations.retailcrm.words import SCOPES_ADVICE, explain
+from vochi_integrations.messages import deferred as _
 
 NEEDED_SCOPES = ("integration_read", "integration_write", "telephony_read", "telephony_write", "user_read")
 TITLES = {
-    "address": "Адрес RetailCRM",
-    "key": "Ключ API",
-    "scopes": "Права ключа",
-    "module": "Модуль телефонии",
-    "account": "Аккаунт",
+    "address": _("Адрес RetailCRM"),
+    "key": _("Ключ API"),
+    "scopes": _("Права ключа"),
+    "module": _("Модуль телефонии"),
+    "account": _("Аккаунт"),
 }
-NOT_LOOKED_AT = "Не проверено из-за ошибки выше."
-NOT_TOLD = "RetailCRM об этом не сообщает."
-REGISTER = "Нажмите «Сохранить и зарегистрировать»."
+NOT_LOOKED_AT = _("Не проверено из-за ошибки выше.")
+NOT_TOLD = _("RetailCRM об этом не сообщает.")
+REGISTER = _("Нажмите «Сохранить и зарегистрировать».")
 
 
 async def check(client: PacedClient, config: RetailCrmConfig, public_url: str) -> Checkup:
@@ -37,8 +38,8 @@ async def check(client: PacedClient, config: RetailCrmConfig, public_url: str) -
     account = await _account(client, config)
     named = _ok("account", "{account}", account=account) if account else _unknown("account", NOT_TOLD)
     steps = [
-        _ok("address", "Отвечает {host}.", host=urlsplit(config.url).netloc),
-        _ok("key", "RetailCRM принимает ключ."),
+        _ok("address", _("Отвечает {host}."), host=urlsplit(config.url).netloc),
+        _ok("key", _("RetailCRM принимает ключ.")),
         _scopes(known),
         module,
         named,
@@ -50,7 +51,7 @@ def _not_let_in(error: DeliveryError) -> list[Step]:
     """Say whether it is the address or the key, and that the rest is unknown."""
     at_the_door = error.reason in (Reason.CRM_UNREACHABLE, Reason.NO_ACCOUNT, Reason.NOT_CONFIGURED)
     failed = "address" if at_the_door or error.status == 404 else "key"
-    first = [] if failed == "address" else [_ok("address", "RetailCRM отвечает.")]
+    first = [] if failed == "address" else [_ok("address", _("RetailCRM отвечает."))]
     steps = [*first, _failed(failed, error)]
     return [*steps, *(_unknown(name, NOT_LOOKED_AT) for name in list(TITLES)[len(steps) :])]
 
@@ -60,8 +61,8 @@ def _scopes(known: set[str] | None) -> Step:
         return _unknown("scopes", NOT_TOLD)
     missing = [scope for scope in NEEDED_SCOPES if scope not in known]
     if missing:
-        return _problem("scopes", "Не хватает прав: {missing}.", SCOPES_ADVICE, missing=", ".join(missing))
-    return _ok("scopes", "Все нужные права есть.")
+        return _problem("scopes", _("Не хватает прав: {missing}."), SCOPES_ADVICE, missing=", ".join(missing))
+    return _ok("scopes", _("Все нужные права есть."))
 
 
 async def _module(client: PacedClient, config: RetailCrmConfig, scopes: set[str] | None, public_url: str) -> Step:
@@ -71,7 +72,7 @@ async def _module(client: PacedClient, config: RetailCrmConfig, scopes: set[str]
         module = (await client.get(config, MODULE_PATH)).answer.get("integrationModule")
     except DeliveryError as error:
         if error.status == 404:
-            return _with_advice(_ok("module", "Ещё не зарегистрирован."), REGISTER)
+            return _with_advice(_ok("module", _("Ещё не зарегистрирован.")), REGISTER)
         return _failed("module", error)
     return _state(module if isinstance(module, Mapping) else {}, public_url)
 
@@ -80,13 +81,15 @@ def _state(module: Mapping[str, Any], public_url: str) -> Step:
     """Judge a registered module. One that calls another address is a registration of an older service."""
     address = telephony_of(module).get("makeCallUrl")
     if module.get("freeze") is True:
-        advice = "Разморозьте модуль в RetailCRM: обычно он заморожен из-за оплаты."
-        return _problem("module", "RetailCRM заморозила модуль.", advice)
+        advice = _("Разморозьте модуль в RetailCRM: обычно он заморожен из-за оплаты.")
+        return _problem("module", _("RetailCRM заморозила модуль."), advice)
     if module.get("active") is not True:
-        return _with_advice(_ok("module", "Зарегистрирован, но выключен."), REGISTER)
+        return _with_advice(_ok("module", _("Зарегистрирован, но выключен.")), REGISTER)
     if address != f"{public_url}/retailcrm/make-call":
-        return _with_advice(_ok("module", "Зарегистрирован с другим адресом: звонки по клику идут мимо нас."), REGISTER)
-    return _ok("module", "Зарегистрирован и включён, добавочных номеров: {count}.", count=len(read_codes(module)))
+        return _with_advice(
+            _ok("module", _("Зарегистрирован с другим адресом: звонки по клику идут мимо нас.")), REGISTER
+        )
+    return _ok("module", _("Зарегистрирован и включён, добавочных номеров: {count}."), count=len(read_codes(module)))
 
 
 async def _account(client: PacedClient, config: RetailCrmConfig) -> str:

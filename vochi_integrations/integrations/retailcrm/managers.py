@@ -30,16 +30,19 @@ async def read_employees(client: PacedClient, config: RetailCrmConfig) -> list[E
 
 
 async def _read_pages(client: PacedClient, config: RetailCrmConfig) -> tuple[list[Employee], int]:
+    """Return the users of all pages, each once, and how many the CRM says there are."""
     found: dict[str, Employee] = {}
+    promised = 0
     for page in range(1, MOST_PAGES + 1):
         heard = await client.get(config, PATH, {"limit": str(PAGE), "page": str(page)})
         pagination: object = heard.answer.get("pagination")
         if not isinstance(pagination, Mapping):
             raise _incomplete("no pagination")
         found.update((user.id, user) for user in _employees(heard.answer.get("users")))
+        promised = _count(pagination.get("totalCount"))
         if page >= _count(pagination.get("totalPageCount")):
             break
-    return list(found.values()), _count(pagination.get("totalCount"))
+    return list(found.values()), promised
 
 
 def _employees(rows: object) -> Iterable[Employee]:

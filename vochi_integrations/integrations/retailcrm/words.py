@@ -5,64 +5,70 @@ from collections.abc import Mapping
 from vochi_integrations.domain import Reason
 from vochi_integrations.errors import DeliveryError, RateLimitError
 from vochi_integrations.integrations.base import Explanation, Said
+from vochi_integrations.messages import deferred as _
 
-ASK_PROVIDER = "Напишите в поддержку телефонии и приложите этот ответ."
-SCOPES_ADVICE = (
+ASK_PROVIDER = _("Напишите в поддержку телефонии и приложите этот ответ.")
+SCOPES_ADVICE = _(
     "В RetailCRM откройте Настройки → Интеграция → Ключи доступа к API, выберите этот ключ, отметьте разрешения"
     " и сохраните."
 )
+WHERE_THE_ADDRESS_IS = _(
+    "Проверьте адрес: он виден в строке браузера, когда открыта ваша RetailCRM, например demo.retailcrm.ru."
+)
+NO_ACCOUNT = _("По этому адресу нет аккаунта RetailCRM.")
+OUR_ADDRESS = _("Адрес сервиса (server.public_url) должен открываться из интернета. Сообщите поддержке телефонии.")
 BY_REASON: Mapping[str, tuple[str, str]] = {
-    Reason.NOT_CONFIGURED: ("Не хватает адреса или ключа API.", "Заполните адрес домена и API Key и сохраните."),
+    Reason.NOT_CONFIGURED: (_("Не хватает адреса или ключа API."), _("Заполните адрес домена и API Key и сохраните.")),
     Reason.BAD_KEY: (
-        "RetailCRM не принимает ключ API.",
-        "Скопируйте ключ заново: Настройки → Интеграция → Ключи доступа к API. Ключ должен быть активен.",
+        _("RetailCRM не принимает ключ API."),
+        _("Скопируйте ключ заново: Настройки → Интеграция → Ключи доступа к API. Ключ должен быть активен."),
     ),
-    Reason.NO_ACCOUNT: (
-        "По этому адресу нет аккаунта RetailCRM.",
-        "Проверьте адрес: он виден в строке браузера, когда открыта ваша RetailCRM, например demo.retailcrm.ru.",
+    Reason.NO_ACCOUNT: (NO_ACCOUNT, WHERE_THE_ADDRESS_IS),
+    Reason.NO_MAPPING: (
+        _("RetailCRM не знает этого добавочного номера."),
+        _("Нажмите «Сохранить» у сотрудника ещё раз: номер будет передан в RetailCRM."),
     ),
     Reason.TELEPHONY_OFF: (
-        "Телефония в RetailCRM выключена.",
-        "Нажмите «Сохранить и зарегистрировать» с отметкой «Активен?».",
+        _("Телефония в RetailCRM выключена."),
+        _("Нажмите «Сохранить и зарегистрировать» с отметкой «Активен?»."),
     ),
     Reason.CRM_UNREACHABLE: (
-        "RetailCRM не отвечает: {said}.",
-        "Подождите минуту и повторите. Если не помогло, проверьте адрес домена и что RetailCRM открывается в браузере.",
+        _("RetailCRM не отвечает: {said}."),
+        _(
+            "Подождите минуту и повторите. Если не помогло, проверьте адрес домена и то, что RetailCRM"
+            " открывается в браузере."
+        ),
     ),
 }
 BY_TEXT: tuple[tuple[str, str, str], ...] = (
-    ("access denied", "Ключу API не хватает прав.", SCOPES_ADVICE),
-    (
-        "account does not exist",
-        "По этому адресу нет аккаунта RetailCRM.",
-        "Проверьте адрес: он виден в строке браузера, когда открыта ваша RetailCRM, например demo.retailcrm.ru.",
-    ),
+    ("access denied", _("Ключу API не хватает прав."), SCOPES_ADVICE),
+    ("account does not exist", NO_ACCOUNT, WHERE_THE_ADDRESS_IS),
     (
         "api method not found",
-        "По этому адресу отвечает не RetailCRM.",
-        "Укажите только домен аккаунта, например demo.retailcrm.ru, без пути после него.",
+        _("По этому адресу отвечает не RetailCRM."),
+        _("Укажите только домен аккаунта, например demo.retailcrm.ru, без пути после него."),
     ),
     (
         "failed to activate module",
-        "RetailCRM не включила модуль: {said}.",
-        "Чаще всего не хватает средств или тариф не допускает модуль. Проверьте баланс в RetailCRM и повторите.",
+        _("RetailCRM не включила модуль: {said}."),
+        _("Чаще всего не хватает средств или тариф не допускает модуль. Проверьте баланс в RetailCRM и повторите."),
     ),
     (
         "logo",
-        "RetailCRM не приняла логотип модуля: {said}.",
-        "Адрес сервиса (server.public_url) должен открываться из интернета. Сообщите поддержке телефонии.",
+        _("RetailCRM не приняла логотип модуля: {said}."),
+        OUR_ADDRESS,
     ),
     (
         "baseurl",
-        "RetailCRM не приняла адрес сервиса: {said}.",
-        "Адрес сервиса (server.public_url) должен открываться из интернета. Сообщите поддержке телефонии.",
+        _("RetailCRM не приняла адрес сервиса: {said}."),
+        OUR_ADDRESS,
     ),
 )
 RATE_LIMITED = (
-    "RetailCRM просит обращаться реже.",
-    "Подождите минуту и повторите: другие интеграции могли исчерпать лимит запросов.",
+    _("RetailCRM просит обращаться реже."),
+    _("Подождите минуту и повторите: другие интеграции могли исчерпать лимит запросов."),
 )
-REFUSED = "RetailCRM отказала: {said}."
+REFUSED = _("RetailCRM отказала: {said}.")
 
 
 def explain(error: DeliveryError) -> Explanation:
