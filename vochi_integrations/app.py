@@ -133,6 +133,7 @@ async def _running(
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
+        pages = await shell.parts(database, settings)
     listener = ConfigListener(dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -159,7 +160,7 @@ async def _running(
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
             UPTIME: Uptime(time.monotonic()),
-            **await shell.parts(database, settings),
+            **pages,
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
