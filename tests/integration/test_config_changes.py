@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -15,7 +14,9 @@ from tests.lab import API_KEY, CODES, NUMBER, DaemonUnderTest, Lab, eventually, 
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import connected
+from vochi_integrations.integrations import NAMES
 from vochi_integrations.keys import CONFIGS
+from vochi_integrations.ops.secrets import rotate_secrets
 from vochi_integrations.serve import running
 from vochi_integrations.settings import Secret
 
@@ -176,22 +177,20 @@ async def test_there_is_nothing_to_rotate_with(lab: Lab) -> None:
 
 
 async def test_a_rotation_loses_nothing_of_those_who_write_meanwhile(lab: Lab) -> None:
-    for number in range(30):
-        await lab.add_company(f"{number}", f"t{number}", api_key=f"plain-key-{number}")
+    numbers = [f"{number}" for number in range(30)]
+    for number in numbers:
+        await lab.add_company(number, f"t{number}", api_key=f"plain-key-{number}")
+    cipher = Cipher([Secret(NEW), Secret(OLD)])
     async with connected(lab.dsn) as database:
-        configs = ConfigStore(database, Cipher([Secret(NEW), Secret(OLD)]))
-
-        async def write(number: int) -> None:
-            patch: dict[str, Any] = {"written": True} | ({"api_key": f"new-key-{number}"} if number % 3 == 0 else {})
-            await configs.merge(f"{number}", CRM, patch, by=ADMIN, action="save")
+        configs = ConfigStore(database, cipher)
 
         async def write_all() -> None:
-            for number in range(30):
-                await write(number)
+            for number in reversed(numbers):
+                patch = {"written": True, "api_key": f"new-key-{number}"}
+                await configs.merge(number, CRM, patch, by=ADMIN, action="save")
 
-        (code, _, errors), _ = await asyncio.gather(rotate(lab, f"{NEW},{OLD}"), write_all())
-        assert (code, errors) == (0, "")
-        for number in range(30):
-            config = await configs.get(f"{number}", CRM) or {}
-            assert config["written"] is True
-            assert config["api_key"] == ("plain-key-" if number % 3 else "new-key-") + str(number)
+        (report, is_complete), _ = await asyncio.gather(rotate_secrets(lab.dsn, cipher, NAMES), write_all())
+        assert is_complete, report
+        for number in numbers:
+            config = await configs.get(number, CRM) or {}
+            assert (config["written"], config["api_key"]) == (True, f"new-key-{number}")
