@@ -11,7 +11,7 @@ import phonenumbers
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.integrations.retailcrm.config import read_domain
 
-OURS = frozenset({"user_extensions", "client_id", "token_id", "registered_at"})
+OURS = frozenset({"user_extensions", "unpushed_extensions", "client_id", "token_id", "registered_at"})
 EVENTS = ("in", "out", "hangup", "history")
 KEY_SIZE = 255
 EXTENSION = re.compile(r"\d{2,6}", re.ASCII)
