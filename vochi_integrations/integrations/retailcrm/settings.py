@@ -11,7 +11,7 @@ import phonenumbers
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.integrations.retailcrm.config import read_domain
 
-OURS = frozenset({"user_extensions", "client_id", "token_id", "registered_at"})
+OURS = frozenset({"user_extensions", "unpushed_extensions", "client_id", "token_id", "registered_at"})
 EVENTS = ("in", "out", "hangup", "history")
 KEY_SIZE = 255
 EXTENSION = re.compile(r"\d{2,6}", re.ASCII)
@@ -32,14 +32,22 @@ def checked(patch: Mapping[str, Any], *, allow_insecure: bool = False) -> dict[s
     What is set elsewhere (the mapping, what a registration makes) is left out, keys that nobody knows stay as they are.
     `allow_insecure` admits loopback and http addresses. Raises WrongValueError.
     """
-    if b"\\u0000" in orjson.dumps(patch, option=orjson.OPT_NON_STR_KEYS):
-        raise WrongValueError("config", "remove the NUL character")
+    _check_storable(patch)
     found = {key: _checked(key, value) for key, value in patch.items() if key not in OURS}
     if "domain" in found:
         _, problem = read_domain(found["domain"], allow_insecure=allow_insecure)
         if problem:
             raise WrongValueError("domain", problem)
     return found
+
+
+def _check_storable(patch: Mapping[str, Any]) -> None:
+    try:
+        text = orjson.dumps(patch)
+    except orjson.JSONEncodeError:
+        raise WrongValueError("config", "must be JSON in UTF-8 that is not nested deeply") from None
+    if b"\\u0000" in text:
+        raise WrongValueError("config", "remove the NUL character")
 
 
 def _checked(key: str, value: object) -> object:
