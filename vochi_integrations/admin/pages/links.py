@@ -5,6 +5,7 @@ from collections.abc import Mapping
 PAGES: Mapping[str, str] = {
     "connection": "",
     "managers": "managers",
+    "settings": "settings",
     "journal": "journal",
     "calls": "calls",
     "diagnostics": "diagnostics",
