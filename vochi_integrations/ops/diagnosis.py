@@ -9,7 +9,8 @@ from vochi_integrations.db import Database, Row
 from vochi_integrations.domain import Enterprise, Reason
 from vochi_integrations.integrations.base import IntegrationConfig
 from vochi_integrations.lanes import LaneStatus
-from vochi_integrations.ops.verdicts import WHY, Say, deferred
+from vochi_integrations.messages import deferred
+from vochi_integrations.ops.verdicts import WHY, Say
 
 DAY = 86_400.0
 WEEK = 7 * DAY

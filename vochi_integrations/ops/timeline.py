@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from vochi_integrations.domain import CallEvent, Directory, Reason
 from vochi_integrations.events import unique_id_time
+from vochi_integrations.messages import deferred
 from vochi_integrations.ops.summary import ANSWERED, read_row
 from vochi_integrations.ops.trace import TracedCall
-from vochi_integrations.ops.verdicts import CALM, FAILED, UNDER_WAY, Say, Tone, codes_of, deferred, why
+from vochi_integrations.ops.verdicts import CALM, FAILED, UNDER_WAY, Say, Tone, codes_of, why
 
 Source = Literal["pbx", "us", "crm"]
 SHOWN_CHARACTERS = 20_000

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from vochi_integrations.domain import Reason
+from vochi_integrations.messages import deferred
 
 Say = Callable[[str], str]
 Rows = Iterable[Mapping[str, Any]]
@@ -18,11 +19,6 @@ Page = Literal["connection", "managers", "settings", "diagnostics", "replay"]
 QUOTED = 160
 FAILED = ("skipped", "expired", "failed")
 UNDER_WAY = ("pending", "sending")
-
-
-def deferred(text: str) -> str:
-    """Mark a text for translation; `say` translates it where it is shown."""
-    return text
 
 
 WHY: Mapping[Reason, str] = {

@@ -19,7 +19,7 @@ from vochi_integrations.admin.sessions import VIEWER, keep
 from vochi_integrations.errors import BadRequestError, DeliveryError
 from vochi_integrations.integrations.base import Checkup, Said
 from vochi_integrations.keys import DATABASE, DISPATCHER
-from vochi_integrations.ops.trace import WHY
+from vochi_integrations.ops.verdicts import WHY
 
 routes = web.RouteTableDef()
 log = structlog.get_logger()
