@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize
 
 from tests.lab import NUMBER, DaemonUnderTest, Lab
+from vochi_integrations.emulators.retailcrm import Account
 
 ADMIN = "/retailcrm-admin"
 SESSION = "session-of-the-cabinet"
@@ -100,3 +101,21 @@ async def sign_in(lab: Lab, number: str = NUMBER, session: str = SESSION, name: 
         "INSERT INTO user_sessions(session_token, user_id, enterprise_number) VALUES ($1, $2, $3)",
         *(session, user, number),
     )
+
+
+KEY = "retail-key-4321"
+ACCOUNT = "june"
+
+
+def add_account(lab: Lab, api_key: str = KEY, name: str = ACCOUNT, **options: object) -> Account:
+    """Open an account of the emulated CRM that knows nothing of us yet, with the stand-in's own people."""
+    account = Account(api_key, name, **options)  # type: ignore[arg-type]
+    lab.crm.accounts[api_key] = lab.crm.named[name] = account
+    return account
+
+
+async def connect(page: Page, lab: Lab, api_key: str = KEY) -> None:
+    """Fill in the form and register."""
+    await page.get_by_label("Адрес домена").fill(lab.crm_url)
+    await page.get_by_label("API Key").fill(api_key)
+    await page.get_by_role("button", name="Сохранить и зарегистрировать").click()

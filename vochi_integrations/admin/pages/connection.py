@@ -212,13 +212,15 @@ def _state(request: web.Request, desk: Desk, stored: Mapping[str, Any]) -> State
     """Say how the connection is, from what is known here: no CRM is asked."""
     config = config_of(request)
     if not stored or config is None:
-        return _told("", deferred("CRM ещё не подключена"), deferred("Укажите адрес и ключ: подключение займёт пару минут."))
+        advice = deferred("Укажите адрес и ключ: подключение займёт пару минут.")
+        return _told("", deferred("CRM ещё не подключена"), advice)
     by_number = config.enabled and not config.client_id
     if config.problem:
         what, advice = WRONG.get(config.problem, (config.problem, ""))
         return State(tone="bad", title=Said(what), text=Said(advice))
     if not config.enabled:
-        return _told("warn", deferred("Интеграция выключена"), deferred("Звонки не отправляются в CRM. Включите «Активен?» и сохраните."))
+        advice = deferred("Звонки не отправляются в CRM. Включите «Активен?» и сохраните.")
+        return _told("warn", deferred("Интеграция выключена"), advice)
     failing = _failing(request, desk.number)
     if failing is not None:
         title = Said(deferred("CRM сейчас не принимает звонки"))
