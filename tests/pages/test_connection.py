@@ -2,7 +2,7 @@
 
 from playwright.async_api import expect
 
-from tests.browser.site import ACCOUNT, KEY, Site, add_account, connect
+from tests.pages.site import ACCOUNT, KEY, Site, add_account, connect
 from tests.lab import NUMBER, until
 
 
