@@ -1,5 +1,7 @@
 "use strict";
 
+document.documentElement.classList.add("scripted");
+
 // Forms whose answer is a list of steps: shown as they happen, while the page stays usable.
 const streams = {
   async send(form, button) {
@@ -96,7 +98,7 @@ const people = {
     const bar = document.getElementById("unsaved");
     if (!bar) return;
     const count = people.changed().length;
-    bar.hidden = count === 0;
+    bar.classList.toggle("some", count > 0);
     bar.querySelector("b").textContent = count;
   },
 

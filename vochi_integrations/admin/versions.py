@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from vochi_integrations.admin.choices import CHOICES
+from vochi_integrations.admin.choices import CHOICES, Choice
 from vochi_integrations.admin.i18n import deferred, gettext
 from vochi_integrations.configs import Change, ConfigVersion
+from vochi_integrations.logs import MASK
 
 SHOWN = 8
 HIDDEN = frozenset({"client_id", "token_id", "registered_at", "registered_url"})
@@ -27,8 +28,9 @@ ACTIONS: Mapping[str, str] = {
 KEYS: Mapping[str, str] = {
     "domain": deferred("Адрес домена"),
     "api_key": "API Key",
-    "enabled": deferred("Активен?"),
+    "enabled": deferred("Активен"),
 }
+API = "api"
 
 
 class Told(Struct, frozen=True):
@@ -60,16 +62,23 @@ def told(version: ConfigVersion, zone: ZoneInfo, names: Mapping[str, str]) -> Ve
         id=version.id,
         iso=moment.isoformat(timespec="seconds"),
         at=f"{moment:%d.%m.%Y %H:%M}",
-        by=gettext(version.by),
-        title=gettext(ACTIONS.get(version.action, version.action)),
+        by=gettext("по API") if version.by == API else gettext(version.by),
+        title=gettext(ACTIONS.get(_action(version, seen), version.action)),
         changes=[_told(change, names) for change in seen[:SHOWN]],
         more=max(0, len(seen) - SHOWN),
-        can_undo=any(_is_restorable(change) for change in seen),
+        can_undo=any(change.before != MASK for change in seen) and not _is_the_first(seen),
     )
 
 
-def _is_restorable(change: Change) -> bool:
-    return change.before != "****"
+def _action(version: ConfigVersion, seen: Sequence[Change]) -> str:
+    """Return what was done; a save of nothing but the connection is named for it."""
+    only_connection = bool(seen) and all(change.path[0] in KEYS for change in seen)
+    return "config" if version.action == "settings" and only_connection else version.action
+
+
+def _is_the_first(seen: Sequence[Change]) -> bool:
+    """Tell a first connection, which is undone by removing it."""
+    return any(change.path == ("domain",) and change.before is None for change in seen)
 
 
 def _told(change: Change, names: Mapping[str, str]) -> Told:
@@ -85,10 +94,19 @@ def _name(path: Sequence[str], names: Mapping[str, str]) -> str:
 
 
 def _value(path: Sequence[str], value: Any) -> str:
+    choice = CHOICES.get(".".join(path))
     if value is None or value == "":
-        return gettext("без номера") if path[0] == "user_extensions" else "—"
+        return _nothing(path, choice)
     if isinstance(value, bool):
         return gettext("да") if value else gettext("нет")
-    choice = CHOICES.get(".".join(path))
     options = dict(choice.options) if choice else {}
     return gettext(options[value]) if value in options else str(value)
+
+
+def _nothing(path: Sequence[str], choice: Choice | None) -> str:
+    """Say what no value means."""
+    if path[0] == "user_extensions":
+        return gettext("без номера")
+    if choice is None:
+        return "—"
+    return gettext("да") if choice.is_switch else gettext("по умолчанию")

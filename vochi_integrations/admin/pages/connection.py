@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vochi_integrations.admin.area import PREFIX, ROOT
 from vochi_integrations.admin.flash import add_flash
@@ -17,7 +18,7 @@ from vochi_integrations.admin.pages.steps import Steps
 from vochi_integrations.admin.render import page_url, to_page
 from vochi_integrations.admin.sessions import VIEWER, keep
 from vochi_integrations.errors import BadRequestError, DeliveryError
-from vochi_integrations.integrations.base import Checkup, Said
+from vochi_integrations.integrations.base import Said
 from vochi_integrations.keys import DATABASE, DISPATCHER
 from vochi_integrations.ops.verdicts import WHY
 
@@ -47,8 +48,9 @@ WRONG: Mapping[str, tuple[str, str]] = {
         deferred("Скопируйте его в RetailCRM ещё раз: Настройки → Интеграция → Ключи доступа к API."),
     ),
 }
+NOBODY_YET = deferred("Осталось назначить внутренние номера на странице «Сотрудники».")
 NOT_SAVED_YET = deferred("Проверка ничего не сохраняет: нажмите «Сохранить и зарегистрировать».")
-NOT_SAVED = deferred("Ничего не сохранено: прежнее подключение работает как раньше.")
+NOT_SAVED = deferred("То, что было сохранено раньше, действует по-прежнему.")
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -77,7 +79,7 @@ async def check(request: web.Request) -> web.StreamResponse:
     """Look at the connection as the form has it; nothing is saved."""
     desk, fields = desk_here(request), _fields(await form_of(request))
     steps = await _begin(request, fields)
-    if await _checked(steps, desk, fields) is not None:
+    if await _checked(steps, desk, fields, advise=True):
         await steps.tell("done", deferred("Всё готово к регистрации."), NOT_SAVED_YET)
     return await steps.end()
 
@@ -89,8 +91,8 @@ async def register(request: web.Request) -> web.StreamResponse:
     steps = await _begin(request, fields)
     if not fields["enabled"]:
         await _switch_off(steps, desk, fields)
-    elif await _checked(steps, desk, fields) is None:
-        await steps.tell("unknown", deferred("Не сохранено."), NOT_SAVED)
+    elif not await _checked(steps, desk, fields):
+        await steps.tell("failed", deferred("Не сохранено"), NOT_SAVED)
     elif await _registered(steps, request, desk, fields):
         await _staff_read(steps, desk)
     await steps.connected()
@@ -103,17 +105,17 @@ async def _begin(request: web.Request, fields: Mapping[str, Any]) -> Steps:
     return await Steps.begin(request, "admin/connection.html", context | {"form": {**context["form"], **typed}})
 
 
-async def _checked(steps: Steps, desk: Desk, fields: Mapping[str, Any]) -> Checkup | None:
-    """Tell what the check finds; return it when nothing stands in the way."""
+async def _checked(steps: Steps, desk: Desk, fields: Mapping[str, Any], *, advise: bool = False) -> bool:
+    """Tell what the check finds, and what to do about what is in order too when `advise`; say whether all is."""
     await steps.now(deferred("Проверяем подключение…"))
     try:
         checkup = await connect.check(desk, fields)
     except BadRequestError as error:
         await _told_wrong(steps, error)
-        return None
+        return False
     for step in checkup.steps:
-        await steps.found(step)
-    return checkup if checkup.is_healthy else None
+        await steps.found(step if advise or step.status == "problem" else replace(step, advice=None))
+    return checkup.is_healthy
 
 
 async def _told_wrong(steps: Steps, error: BadRequestError) -> None:
@@ -212,19 +214,22 @@ def _state(request: web.Request, desk: Desk, stored: Mapping[str, Any]) -> State
     """Say how the connection is, from what is known here: no CRM is asked."""
     config = config_of(request)
     if not stored or config is None:
-        return _told("", deferred("CRM ещё не подключена"), deferred("Укажите адрес и ключ: подключение займёт пару минут."))
+        advice = deferred("Укажите адрес и ключ: подключение займёт пару минут.")
+        return _told("", deferred("CRM ещё не подключена"), advice)
     by_number = config.enabled and not config.client_id
     if config.problem:
         what, advice = WRONG.get(config.problem, (config.problem, ""))
         return State(tone="bad", title=Said(what), text=Said(advice))
     if not config.enabled:
-        return _told("warn", deferred("Интеграция выключена"), deferred("Звонки не отправляются в CRM. Включите «Активен?» и сохраните."))
+        advice = deferred("Звонки не отправляются в CRM. Включите «Активен?» и сохраните.")
+        return _told("warn", deferred("Интеграция выключена"), advice)
     failing = _failing(request, desk.number)
     if failing is not None:
         title = Said(deferred("CRM сейчас не принимает звонки"))
         return State(tone="bad", title=title, text=failing, by_number=by_number)
     host = config.url.partition("://")[2]
-    given = Said(deferred("Сотрудников с внутренним номером: {count}."), {"count": len(config.extensions)})
+    text = deferred("Сотрудников с внутренним номером: {count}.") if config.extensions else NOBODY_YET
+    given = Said(text, {"count": len(config.extensions)})
     title = Said(deferred("Подключено к {host}"), {"host": host})
     return State(tone="good", title=title, text=given, by_number=by_number)
 

@@ -95,7 +95,7 @@ def shown_row(row: Row, latest: Latest, zone: ZoneInfo) -> dict[str, Any]:
     """Return a delivery in words."""
     payload = row["payload"] if isinstance(row["payload"], dict) else {}
     caller = latest.callers.get(row["call"])
-    tone, result = STATES[row["status"]]
+    (tone, result), what = STATES[row["status"]], KINDS[row["kind"]]
     moment = datetime.fromtimestamp(row["event_at"], zone)
     direction = payload.get("type") if payload.get("type") in DIRECTIONS else _direction(caller)
     return {
@@ -107,7 +107,7 @@ def shown_row(row: Row, latest: Latest, zone: ZoneInfo) -> dict[str, Any]:
         "phone": readable_phone(str(payload.get("phone") or (caller["phone"] if caller else "") or "")),
         "direction": gettext(DIRECTIONS.get(direction or "", "")),
         "codes": ", ".join(map(str, payload.get("codes") or filter(None, [payload.get("code")]))),
-        "what": gettext(KINDS[row["kind"]]),
+        "what": gettext(what),
         "tone": tone,
         "result": gettext(result),
         "why": _why(row),

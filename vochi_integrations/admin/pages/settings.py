@@ -11,8 +11,10 @@ from vochi_integrations.admin.choices import SECTIONS, Choice
 from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import gettext, language
 from vochi_integrations.admin.operations.desk import CRM
+from vochi_integrations.admin.pages.managers import ROSTERS
 from vochi_integrations.admin.pages.parts import form_of, show, zone_of
 from vochi_integrations.admin.render import page_url, to_page
+from vochi_integrations.admin.roster import names_of
 from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.configs import Undone
 from vochi_integrations.errors import BadRequestError
@@ -31,13 +33,15 @@ async def show_settings(request: web.Request) -> web.Response:
     values = choices.values_of(stored or {}, _defaults(request))
     options = await _options(request, stored or {}, values)
     changes = await request.app[CONFIGS].versions(number, CRM, VERSIONS)
+    staff = request.app[ROSTERS].get(number)
+    names = names_of(staff) if staff else {}
     context = {
         "configured": stored is not None,
         "sections": [
             {"title": section.title, "choices": [_shown(choice, values, options) for choice in section.choices]}
             for section in SECTIONS
         ],
-        "versions": [versions.told(version, zone, {}) for version in changes],
+        "versions": [versions.told(version, zone, names) for version in changes],
     }
     return show(request, "admin/settings.html", context)
 

@@ -8,11 +8,18 @@ from aiohttp import ClientConnectionResetError, web
 from markupsafe import Markup
 
 from vochi_integrations.admin.area import is_fragment
+from vochi_integrations.admin.i18n import deferred
 from vochi_integrations.admin.pages.parts import said, show
 from vochi_integrations.integrations.base import Explanation, Said, Step
 
 State = Literal["done", "failed", "now", "unknown"]
 STATES: Mapping[str, State] = {"ok": "done", "problem": "failed", "unknown": "unknown"}
+MARKS: Mapping[State, str] = {
+    "done": deferred("Готово:"),
+    "failed": deferred("Ошибка:"),
+    "now": "",
+    "unknown": deferred("Не проверено:"),
+}
 PLACE = Markup("<!-- steps -->")
 
 
@@ -54,7 +61,13 @@ class Steps:
         link: tuple[str, str] | None = None,
     ) -> None:
         """Add a step; `link` is an address and its text, for what to do next."""
-        told = {"state": state, "title": said(title), "message": said(message), "advice": said(advice)}
+        told = {
+            "state": state,
+            "mark": said(MARKS[state]),
+            "title": said(title),
+            "message": said(message),
+            "advice": said(advice),
+        }
         await self._write(self._template.render(told | {"link": link and (link[0], said(link[1]))}))
 
     async def found(self, step: Step) -> None:

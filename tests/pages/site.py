@@ -3,16 +3,24 @@
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize
 
 from tests.lab import NUMBER, DaemonUnderTest, Lab
+from vochi_integrations.emulators.retailcrm import Account
 
 ADMIN = "/retailcrm-admin"
 SESSION = "session-of-the-cabinet"
 DESKTOP = ViewportSize(width=1280, height=800)
 TELEPHONE = ViewportSize(width=360, height=740)
-PEOPLE = {"150": ("Анна", "Иванова"), "151": ("Дмитрий", "Соколов"), "152": None, "153": ("Сергей", "Ковалёв"), "154": None}
+PEOPLE = {
+    "150": ("Анна", "Иванова"),
+    "151": ("Дмитрий", "Соколов"),
+    "152": None,
+    "153": ("Сергей", "Ковалёв"),
+    "154": None,
+}
 
 
 def free_port() -> int:
@@ -33,9 +41,9 @@ class Site:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, lab: Lab, browser: Browser, **overrides: object) -> AsyncIterator["Site"]:
+    async def open(cls, lab: Lab, browser: Browser, **overrides: Any) -> AsyncIterator["Site"]:
         port = free_port()
-        address = {"server__public_port": port, "server__public_url": f"http://127.0.0.1:{port}"}
+        address: dict[str, Any] = {"server__public_port": port, "server__public_url": f"http://127.0.0.1:{port}"}
         await add_company(lab)
         async with lab.daemon(**address, **overrides) as daemon:
             site = cls(lab, daemon, browser)
@@ -44,14 +52,16 @@ class Site:
                 await context.close()
             assert not site.complaints, "\n".join(site.complaints)
 
-    async def context(self, viewport: ViewportSize = DESKTOP, **options: object) -> BrowserContext:
+    async def context(self, viewport: ViewportSize = DESKTOP, **options: Any) -> BrowserContext:
         """A browser in which the provider's cabinet has signed the administrator in."""
-        context = await self.browser.new_context(viewport=viewport, locale="ru-RU", base_url=self.daemon.public, **options)  # type: ignore[arg-type]
+        context = await self.browser.new_context(
+            viewport=viewport, locale="ru-RU", base_url=self.daemon.public, **options
+        )
         context.set_default_timeout(10_000)
         await context.add_cookies([{"name": "session_token", "value": SESSION, "url": self.daemon.public}])
         return context
 
-    async def page(self, path: str = "/", viewport: ViewportSize = DESKTOP, **options: object) -> Page:
+    async def page(self, path: str = "/", viewport: ViewportSize = DESKTOP, **options: Any) -> Page:
         """A page in a browser of its own, opened at a path."""
         page = await (await self.context(viewport, **options)).new_page()
         page.on("console", self._listen)
@@ -62,6 +72,9 @@ class Site:
     async def go(self, page: Page, path: str) -> None:
         mark = "&" if "?" in path else "?"
         await page.goto(f"{ADMIN}{path}{mark}enterprise_number={NUMBER}")
+
+    async def add_extension(self, extension: str, name: tuple[str, str] | None) -> None:
+        await add_extension(self.lab, extension, name)
 
     def _listen(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -76,17 +89,22 @@ async def add_company(lab: Lab, number: str = NUMBER, people: Iterable[str] = PE
         number,
     )
     for extension in people:
-        user = None
-        if (name := PEOPLE[extension]) is not None:
-            user = await lab.sql.fetchval(
-                "INSERT INTO users(enterprise_number, first_name, last_name) VALUES ($1, $2, $3) RETURNING id",
-                *(number, *name),
-            )
-        await lab.sql.execute(
-            "INSERT INTO user_internal_phones(user_id, phone_number, enterprise_number) VALUES ($1, $2, $3)",
-            *(user, extension, number),
-        )
+        await add_extension(lab, extension, PEOPLE[extension], number)
     await sign_in(lab, number)
+
+
+async def add_extension(lab: Lab, extension: str, name: tuple[str, str] | None, number: str = NUMBER) -> None:
+    """Insert an extension, with somebody whose telephone it is."""
+    user = None
+    if name is not None:
+        user = await lab.sql.fetchval(
+            "INSERT INTO users(enterprise_number, first_name, last_name) VALUES ($1, $2, $3) RETURNING id",
+            *(number, *name),
+        )
+    await lab.sql.execute(
+        "INSERT INTO user_internal_phones(user_id, phone_number, enterprise_number) VALUES ($1, $2, $3)",
+        *(user, extension, number),
+    )
 
 
 async def sign_in(lab: Lab, number: str = NUMBER, session: str = SESSION, name: str = "Ольга") -> None:
@@ -100,3 +118,21 @@ async def sign_in(lab: Lab, number: str = NUMBER, session: str = SESSION, name: 
         "INSERT INTO user_sessions(session_token, user_id, enterprise_number) VALUES ($1, $2, $3)",
         *(session, user, number),
     )
+
+
+KEY = "retail-key-4321"
+ACCOUNT = "june"
+
+
+def add_account(lab: Lab, api_key: str = KEY, name: str = ACCOUNT, **options: Any) -> Account:
+    """Open an account of the emulated CRM that knows nothing of us yet, with the stand-in's own people."""
+    account = Account(api_key, name, **options)
+    lab.crm.accounts[api_key] = lab.crm.named[name] = account
+    return account
+
+
+async def connect(page: Page, lab: Lab, api_key: str = KEY) -> None:
+    """Fill in the form and register."""
+    await page.get_by_label("Адрес домена").fill(lab.crm_url)
+    await page.get_by_label("API Key").fill(api_key)
+    await page.get_by_role("button", name="Сохранить и зарегистрировать").click()
