@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from msgspec import Struct
 
+from vochi_integrations.cipher import Cipher
+from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.integrations.base import Integration
@@ -30,4 +32,6 @@ DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
 UPTIME = web.AppKey("uptime", Uptime)
 JWT_SECRET = web.AppKey("jwt_secret", Secret)
+CIPHER = web.AppKey("cipher", Cipher)
+CONFIGS = web.AppKey("configs", ConfigStore)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

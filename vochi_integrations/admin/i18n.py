@@ -13,7 +13,10 @@ from io import BytesIO
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from vochi_integrations.messages import deferred
 from vochi_integrations.paths import folder
+
+__all__ = ["LANGUAGES", "deferred", "gettext", "language", "load_languages", "ngettext", "use_language"]
 
 RUSSIAN = "ru"
 LANGUAGES: Mapping[str, str] = {"ru": "Русский", "en": "English"}
@@ -54,8 +57,3 @@ def gettext(text: str) -> str:
 def ngettext(one: str, many: str, number: int) -> str:
     """Return the form of a Russian text that a number asks for, in the request's language."""
     return _catalogue(language()).ngettext(one, many, number)
-
-
-def deferred(text: str) -> str:
-    """Mark a text for translation without translating it yet."""
-    return text
