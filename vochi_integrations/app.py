@@ -23,16 +23,23 @@ from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
     DATABASE,
     DISPATCHER,
+    FIGURES,
     INTEGRATIONS,
     JOURNAL,
+    METRICS,
     OUTBOX,
     SETTINGS,
     SPOOL,
     STORE,
     UPTIME,
+    WATCH,
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
+from vochi_integrations.ops.channels import Teller
+from vochi_integrations.ops.metrics import create_registry
+from vochi_integrations.ops.sources import Sources
+from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.retention import Retention
@@ -41,6 +48,7 @@ from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.web import cache, deliveries, gateway, intake, status, traces
 from vochi_integrations.web.middlewares import errors
+from vochi_integrations.witness import Witness
 
 BODY_LIMIT = 65_536
 FIRST_LISTEN_SECONDS = 5.0
@@ -82,7 +90,9 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
                 db.connected(dsn) as database,
                 client_session() as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
-                _running(settings, dsn, database, session, Outbox(database, spooled, owner, lease)) as running,
+                _running(
+                    settings, dsn, database, session, Outbox(database, spooled, owner, lease, Witness())
+                ) as running,
             ):
                 yield running
 
@@ -123,13 +133,25 @@ async def _running(
     store.on_change = dispatcher.on_change
     router = Router(integrations, settings.delivery)
     idle_seconds = settings.calls.orphan_close_seconds
-    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
+    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds, witness=outbox.witness)
     replayer = Replayer(spooled, journal, outbox)
     async with _readable(dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
+    sources = Sources(
+        store=store,
+        database=database,
+        journal=journal,
+        spool=spooled,
+        dispatcher=dispatcher,
+        outbox=outbox,
+        figures=outbox.witness.figures,
+        started_at=time.monotonic(),
+    )
+    teller = Teller(settings.alerts, database)
+    watch = Watch(settings, sources, teller)
     listener = ConfigListener(dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -142,6 +164,8 @@ async def _running(
         "outbox": dispatcher.poll(),
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
+        "watch": watch.run(),
+        "teller": teller.run(),
         "retention": Retention(database, settings.retention, integrations).run(),
     }
     async with background(loops) as owner_of_loops:
@@ -155,7 +179,10 @@ async def _running(
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
-            UPTIME: Uptime(time.monotonic()),
+            UPTIME: Uptime(sources.started_at),
+            FIGURES: outbox.witness.figures,
+            WATCH: watch,
+            METRICS: create_registry(sources, watch),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 
 from aiohttp import web
 from msgspec import Struct
+from prometheus_client import CollectorRegistry
 
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
+from vochi_integrations.figures import Figures
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
+from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
@@ -28,5 +31,8 @@ SPOOL = web.AppKey("spool", Spool)
 JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
+FIGURES = web.AppKey("figures", Figures)
+METRICS = web.AppKey("metrics", CollectorRegistry)
+WATCH = web.AppKey("watch", Watch)
 UPTIME = web.AppKey("uptime", Uptime)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

@@ -136,6 +136,21 @@ class Logging(Section, frozen=True):
     phones: bool = False
 
 
+class Alerts(Section, frozen=True):
+    interval: Positive = 30.0
+    window: Positive = 600.0
+    hit_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    crm_error_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    overdue_seconds: Positive = 120.0
+    silent_events: Seconds = 20.0
+    repeat_seconds: Seconds = 0.0
+    webhook_url: Secret = field(default_factory=Secret)
+    telegram_api: str = "https://api.telegram.org"
+    telegram_token: Secret = field(default_factory=Secret)
+    telegram_chat: str = ""
+    tell_enterprises: bool = False
+
+
 class RetailCrm(Section, frozen=True):
     timezone: str = "Europe/Minsk"
     region: str = "BY"
@@ -158,6 +173,7 @@ class Settings(Section, frozen=True):
     crm: Crm = Crm()
     asterisk: Asterisk = Asterisk()
     logging: Logging = Logging()
+    alerts: Alerts = Alerts()
     retailcrm: RetailCrm = RetailCrm()
 
     @property

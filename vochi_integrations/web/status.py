@@ -4,9 +4,12 @@ import time
 
 import msgspec
 from aiohttp import web
+from aiohttp.hdrs import CONTENT_TYPE as CONTENT_TYPE_HEADER
 
 from vochi_integrations import __version__, clock
-from vochi_integrations.keys import DATABASE, DISPATCHER, JOURNAL, OUTBOX, SPOOL, STORE, UPTIME
+from vochi_integrations.keys import DATABASE, DISPATCHER, JOURNAL, METRICS, OUTBOX, SPOOL, STORE, UPTIME, WATCH
+from vochi_integrations.ops.alerts import Reading
+from vochi_integrations.ops.metrics import CONTENT_TYPE, exposition
 from vochi_integrations.web.answers import iso, json_answer
 
 public_routes = web.RouteTableDef()
@@ -57,5 +60,17 @@ async def stats(request: web.Request) -> web.Response:
             "deliveries_running": app[DISPATCHER].running,
             "unwell": [msgspec.to_builtins(lane) for lane in app[DISPATCHER].unwell()],
             "log_rows_dropped": app[OUTBOX].logs_dropped,
+            "alerts": [_alert(*item) for item in app[WATCH].firing()],
         }
     )
+
+
+def _alert(reading: Reading, since: float) -> dict[str, object]:
+    named = {"rule": reading.rule, "enterprise": reading.enterprise or None, "integration": reading.integration or None}
+    return {**named, "since": iso(since), "text": reading.text}
+
+
+@internal_routes.get("/metrics")
+async def metrics(request: web.Request) -> web.Response:
+    """Answer in Prometheus' text format."""
+    return web.Response(body=exposition(request.app[METRICS]), headers={CONTENT_TYPE_HEADER: CONTENT_TYPE})
