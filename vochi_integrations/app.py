@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
 from vochi_integrations.background import Background, background, wait_for
+from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
+from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.errors import SpoolError, StartupError
@@ -21,6 +23,8 @@ from vochi_integrations.instance import claimed_folder
 from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
+    CIPHER,
+    CONFIGS,
     DATABASE,
     DISPATCHER,
     FIGURES,
@@ -36,7 +40,6 @@ from vochi_integrations.keys import (
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
-from vochi_integrations.ops.channels import Teller
 from vochi_integrations.ops.metrics import create_registry
 from vochi_integrations.ops.sources import Sources
 from vochi_integrations.ops.watch import Watch
@@ -83,6 +86,7 @@ class Daemon(Struct):
 async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
     """Open everything. Raises StartupError, one line for the operator, when that is not possible."""
     lease = settings.delivery.lease
+    cipher = Cipher(settings.secrets.keys)
     with claimed_folder(settings.state_dir) as owner:
         async with database_of(settings) as dsn:
             await db.migrate(dsn)
@@ -91,7 +95,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
                 client_session() as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
                 _running(
-                    settings, dsn, database, session, Outbox(database, spooled, owner, lease, Witness())
+                    settings, cipher, database, session, Outbox(database, spooled, owner, lease, Witness())
                 ) as running,
             ):
                 yield running
@@ -120,7 +124,7 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
 @asynccontextmanager
 async def _running(
     settings: Settings,
-    dsn: str,
+    cipher: Cipher,
     database: Database,
     session: aiohttp.ClientSession,
     outbox: Outbox,
@@ -135,24 +139,13 @@ async def _running(
     idle_seconds = settings.calls.orphan_close_seconds
     journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds, witness=outbox.witness)
     replayer = Replayer(spooled, journal, outbox)
-    async with _readable(dsn):
+    async with _readable(database.dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
-    sources = Sources(
-        store=store,
-        database=database,
-        journal=journal,
-        spool=spooled,
-        dispatcher=dispatcher,
-        outbox=outbox,
-        figures=outbox.witness.figures,
-        started_at=time.monotonic(),
-    )
-    teller = Teller(settings.alerts, database)
-    watch = Watch(settings, sources, teller)
-    listener = ConfigListener(dsn, store, settings.cache.heartbeat)
+    watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
+    listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
         "snapshot": store.keep_fresh(),
@@ -165,7 +158,7 @@ async def _running(
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
         "watch": watch.run(),
-        "teller": teller.run(),
+        "teller": watch.teller.run(),
         "retention": Retention(database, settings.retention, integrations).run(),
     }
     async with background(loops) as owner_of_loops:
@@ -179,10 +172,12 @@ async def _running(
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
-            UPTIME: Uptime(sources.started_at),
+            CIPHER: cipher,
+            CONFIGS: ConfigStore(database, cipher, store.expire),
+            UPTIME: Uptime(watch.sources.started_at),
             FIGURES: outbox.witness.figures,
             WATCH: watch,
-            METRICS: create_registry(sources, watch),
+            METRICS: create_registry(watch),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)

@@ -6,6 +6,8 @@ from aiohttp import web
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
+from vochi_integrations.cipher import Cipher
+from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.figures import Figures
@@ -35,4 +37,6 @@ FIGURES = web.AppKey("figures", Figures)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 WATCH = web.AppKey("watch", Watch)
 UPTIME = web.AppKey("uptime", Uptime)
+CIPHER = web.AppKey("cipher", Cipher)
+CONFIGS = web.AppKey("configs", ConfigStore)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

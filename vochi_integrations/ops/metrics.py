@@ -17,17 +17,16 @@ from prometheus_client.registry import Collector
 from vochi_integrations import __version__, clock
 from vochi_integrations.breaker import State
 from vochi_integrations.figures import Distribution
-from vochi_integrations.ops.sources import Sources
 from vochi_integrations.ops.watch import Watch
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 Labels = tuple[str, ...]
 
 
-def create_registry(sources: Sources, watch: Watch) -> CollectorRegistry:
+def create_registry(watch: Watch) -> CollectorRegistry:
     """Return a registry of one daemon: its own metrics and those of the process."""
     registry = CollectorRegistry()
-    registry.register(DaemonCollector(sources, watch))
+    registry.register(DaemonCollector(watch))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -41,8 +40,8 @@ def exposition(registry: CollectorRegistry) -> bytes:
 class DaemonCollector(Collector):
     """Reads the daemon at the moment of a scrape."""
 
-    def __init__(self, sources: Sources, watch: Watch) -> None:
-        self._sources = sources
+    def __init__(self, watch: Watch) -> None:
+        self._sources = watch.sources
         self._watch = watch
 
     def describe(self) -> Iterable[Metric]:

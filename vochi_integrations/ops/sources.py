@@ -11,14 +11,20 @@ from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
 
 
-class Sources(Struct, frozen=True, kw_only=True):
+class Sources(Struct, frozen=True):
     """What metrics, alerts and statistics are read from; `started_at` is of the monotonic clock."""
 
     store: SnapshotStore
     database: Database
     journal: Journal
-    spool: Spool
     dispatcher: Dispatcher
     outbox: Outbox
-    figures: Figures
     started_at: float
+
+    @property
+    def spool(self) -> Spool:
+        return self.outbox.spool
+
+    @property
+    def figures(self) -> Figures:
+        return self.outbox.witness.figures

@@ -31,10 +31,10 @@ log = structlog.get_logger()
 class Watch:
     """Knows what only regular looks can tell; `backlog` is None until the first one."""
 
-    def __init__(self, settings: Settings, sources: Sources, teller: Teller) -> None:
+    def __init__(self, settings: Settings, sources: Sources) -> None:
         self._settings = settings
-        self._sources = sources
-        self._teller = teller
+        self.sources = sources
+        self.teller = Teller(settings.alerts, sources.database)
         self._alarms = Alarms(limits(settings.alerts, settings.cache.heartbeat), settings.alerts.repeat_seconds)
         self._facts: deque[Facts] = deque()
         self._usual: Mapping[str, Mapping[int, float]] = {}
@@ -70,7 +70,7 @@ class Watch:
         changes = self._alarms.advance(read(now, self._facts[0]), now.at, complete=complete)
         for change in changes:
             if await self._is_ours_to_tell(change):
-                self._teller.tell(change)
+                self.teller.tell(change)
         return changes
 
     async def _look_at_table(self) -> bool:
@@ -91,20 +91,20 @@ class Watch:
         """Once: what fired before this process began."""
         if self._restored:
             return
-        for row in await self._sources.database.fetch("alerts", timeout=LOOK_TIMEOUT):
+        for row in await self.sources.database.fetch("alerts", timeout=LOOK_TIMEOUT):
             named = {"enterprise": row["enterprise_number"], "integration": row["integration_type"]}
             self._alarms.restore(Reading(rule=row["rule"], level=1.0, text=row["text"], **named), row["since"])
         self._restored = True
 
     async def _note_hosts(self) -> None:
         """Write down what hosts have sent since the last time; given back when it could not be written."""
-        figures = self._sources.figures
+        figures = self.sources.figures
         heard, figures.heard = figures.heard, defaultdict(Hour)
         if not heard:
             return
         columns = (list(heard), [hour.events for hour in heard.values()], [hour.last_at for hour in heard.values()])
         try:
-            await self._sources.database.execute("note_hosts", *columns, timeout=LOOK_TIMEOUT)
+            await self.sources.database.execute("note_hosts", *columns, timeout=LOOK_TIMEOUT)
         except BaseException:
             for number, hour in heard.items():
                 newer = figures.heard[number]
@@ -113,7 +113,7 @@ class Watch:
             raise
 
     async def _read_backlog(self) -> Backlog:
-        database, age = self._sources.database, self._settings.delivery.history_max_age
+        database, age = self.sources.database, self._settings.delivery.history_max_age
         (row,) = await database.fetch("backlog", timeout=LOOK_TIMEOUT)
         failed = await database.fetch("failed_records", FAILED_SECONDS, age, timeout=LOOK_TIMEOUT)
         return Backlog(
@@ -131,8 +131,8 @@ class Watch:
         if hour != self._usual_of:
             self._usual = await self._read_usual()
             self._usual_of = hour
-        rows = await self._sources.database.fetch("last_heard", HEARD_HOURS, timeout=LOOK_TIMEOUT)
-        active = self._sources.store.current.by_number
+        rows = await self.sources.database.fetch("last_heard", HEARD_HOURS, timeout=LOOK_TIMEOUT)
+        active = self.sources.store.current.by_number
         heard = [row for row in rows if (found := active.get(row["enterprise_number"])) is not None and found.active]
         return {
             row["enterprise_number"]: missed_events(row["last_at"], clock.now(), self._usual[row["enterprise_number"]])
@@ -141,7 +141,7 @@ class Watch:
         }
 
     async def _read_usual(self) -> Mapping[str, Mapping[int, float]]:
-        database = self._sources.database
+        database = self.sources.database
         await database.execute("forget_hours", WEEKS + 2, timeout=LOOK_TIMEOUT)
         usual: dict[str, dict[int, float]] = defaultdict(dict)
         for row in await database.fetch("usual_hours", HOURS + 1, WEEKS, timeout=LOOK_TIMEOUT):
@@ -149,7 +149,7 @@ class Watch:
         return usual
 
     def _gathered(self) -> Facts:
-        sources = self._sources
+        sources = self.sources
         if sources.store.listening:
             self._heard_by_listen = time.monotonic()
         attempts: dict[str, tuple[int, int]] = {}
@@ -179,7 +179,7 @@ class Watch:
         key = (reading.rule, reading.enterprise, reading.integration)
         query, arguments = ("fire_alert", (*key, reading.text)) if change.firing else ("end_alert", key)
         try:
-            return bool(await self._sources.database.fetch(query, *arguments, timeout=LOOK_TIMEOUT))
+            return bool(await self.sources.database.fetch(query, *arguments, timeout=LOOK_TIMEOUT))
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             log.warning("alert not noted", rule=reading.rule, error=repr(error))
             return True
