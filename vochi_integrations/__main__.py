@@ -13,7 +13,7 @@ from vochi_integrations.app import database_of
 from vochi_integrations.enterprises import add_enterprise
 from vochi_integrations.errors import BadRequestError, SettingsError, StartupError
 from vochi_integrations.letters import CHOICES, FILTERS
-from vochi_integrations.logs import logging_to_stdout
+from vochi_integrations.logs import logging_to_stdout, quiet
 from vochi_integrations.ops.deliveries import deliveries_table, replay_deliveries
 from vochi_integrations.serve import serve
 from vochi_integrations.settings import Settings, load
@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     emulate.add_argument("--port", type=int, default=8030)
     _add_enterprise(commands, common)
     _add_deliveries(commands, common)
+    checked = _add(commands, "doctor", "say what is well and what is not, with the fix beside it", run_doctor, common)
+    checked.add_argument("--enterprise", metavar="NUMBER", help="look at an enterprise too: its CRM account, its PBX")
+    checked.add_argument("--json", action="store_true", help="for other programs")
+    checked.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="also write the archive for support, no secrets in it"
+    )
     return root
 
 
@@ -159,6 +165,14 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         name: value for name, value in vars(arguments).items() if value is not None and name not in {"config", "run"}
     }
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    from vochi_integrations.examination import doctor  # noqa: PLC0415
+
+    settings = _settings(arguments)
+    quiet()
+    return _run(doctor(settings, arguments.enterprise, as_json=arguments.json, archive=arguments.bundle))
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, deliveries, gateway, intake, status, traces
+from vochi_integrations.web import cache, deliveries, doctor, gateway, intake, status, traces
 from vochi_integrations.web.middlewares import errors
 from vochi_integrations.witness import Witness
 
@@ -219,5 +219,6 @@ def create_internal() -> web.Application:
     app.add_routes(cache.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
+    app.add_routes(doctor.routes)
     app.add_routes(status.internal_routes)
     return app
