@@ -1,6 +1,7 @@
 """`/metrics`: read by a real parser, true to what happened, bounded, and nearly free."""
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -21,6 +22,7 @@ from vochi_integrations.witness import Stored, Witness
 
 DOCS = Path(__file__).parents[2] / "docs" / "monitoring"
 
+SUFFIXES = itertools.count(1)
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -41,7 +43,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 async def play(daemon: DaemonUnderTest, extensions: list[str]) -> str:
-    call = fresh_id()
+    call = fresh_id(next(SUFFIXES))
     await daemon.post("dial", dial(0, extensions, 1)[2] | {"UniqueId": call})
     await daemon.post("hangup", hangup(9, extensions, "2", 1)[2] | {"UniqueId": call})
     return call
@@ -88,7 +90,7 @@ async def test_refusals_failures_and_breakers_show(lab: Lab) -> None:
     await lab.add_company()
     lab.crm.switch(fault="500")
     overrides = {"breaker__failures": 1, "delivery__retry_base": 0.05}
-    async with lab.daemon(**overrides) as daemon:
+    async with lab.daemon("state", **overrides) as daemon:
         assert (await daemon.send("POST", f"{daemon.public}/dial", json={"Token": "wrong", "UniqueId": "1.1"}))[
             0
         ] == 401
@@ -116,7 +118,7 @@ async def test_labels_are_bounded_however_many_enterprises_there_are(lab: Lab) -
             await lab.add_company(f"9{index:03}", f"token-{index}", api_key="test-key-0001")
         await eventually(lambda: _knows(daemon, 21))
         for index in range(20):
-            body = dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()}
+            body = dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(next(SUFFIXES))}
             await daemon.post("dial", body, f"token-{index}")
         await eventually(lambda: _has(daemon, 21))
         after = await scraped(daemon)
