@@ -190,11 +190,12 @@ class Settings(Section, frozen=True):
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read settings: `path`, else `$VOCHI_CONFIG`, else `./config.toml` when it exists, else the defaults.
 
-    The environment beats the file. Raises SettingsError with the name of the key or file that is wrong.
+    systemd's credentials beat the file, the environment beats both. Raises SettingsError with the name of the key or
+    file that is wrong.
     """
     file = path or (Path(environ["VOCHI_CONFIG"]) if environ.get("VOCHI_CONFIG") else _file_of_the_folder())
     tables = _read_file(file) if file else {}
-    for (section, key), text in _from_environment(environ).items():
+    for (section, key), text in _from_environment({**_credentials(environ), **environ}).items():
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
             table[key] = text
@@ -216,6 +217,18 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read the configuration {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the configuration {file} is not TOML: {error}") from None
+
+
+def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the files of `$CREDENTIALS_DIRECTORY` that are named like a variable (systemd's LoadCredential)."""
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder:
+        return {}
+    try:
+        files = [file for file in Path(folder).iterdir() if ENVIRONMENT.fullmatch(file.name)]
+        return {file.name: file.read_text(encoding="utf-8").strip() for file in files}
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"cannot read the credentials in {folder}") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], object]:
