@@ -9,9 +9,13 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
+from vochi_integrations.admin import api, shell
+from vochi_integrations.admin.access import guard
+from vochi_integrations.admin.problems import as_pages
 from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
@@ -45,9 +49,10 @@ from vochi_integrations.ops.sources import Sources
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.replayer import Replayer
+from vochi_integrations.resolver import PublicResolver
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
-from vochi_integrations.settings import Settings
+from vochi_integrations.settings import Crm, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.web import cache, deliveries, doctor, gateway, intake, status, traces
 from vochi_integrations.web.middlewares import errors
@@ -92,7 +97,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
             await db.migrate(dsn)
             async with (
                 db.connected(dsn) as database,
-                client_session() as session,
+                client_session(settings.crm) as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
                 _running(
                     settings, cipher, database, session, Outbox(database, spooled, owner, lease, Witness())
@@ -113,9 +118,17 @@ async def database_of(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """One session for all CRMs: no shared cookies; how many requests at once is the lanes' business."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+async def client_session(
+    settings: Crm, resolver: AbstractResolver | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """One session for all CRMs: no shared cookies; how many requests at once is the lanes' business.
+
+    Names that lead inside a network are refused, unless `crm.allow_insecure_urls`.
+    """
+    found = resolver or aiohttp.DefaultResolver()
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=60, resolver=found if settings.allow_insecure_urls else PublicResolver(found)
+    )
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
         yield session
@@ -144,6 +157,7 @@ async def _running(
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
+        pages = await shell.parts(database, settings)
     watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
@@ -178,6 +192,7 @@ async def _running(
             FIGURES: outbox.witness.figures,
             WATCH: watch,
             METRICS: create_registry(watch),
+            **pages,
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
@@ -205,9 +220,11 @@ def _with(app: web.Application, found: Mapping[web.AppKey[Any], object]) -> web.
 
 def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
-    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[as_pages, errors, guard], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
     app.add_routes(status.public_routes)
+    shell.add_to(app)
+    app.add_routes(api.public_routes())
     return app
 
 
@@ -220,5 +237,6 @@ def create_internal() -> web.Application:
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
     app.add_routes(doctor.routes)
+    app.add_routes(api.internal_routes())
     app.add_routes(status.internal_routes)
     return app

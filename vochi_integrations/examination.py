@@ -32,7 +32,7 @@ ASK = aiohttp.ClientTimeout(total=3.0)
 
 async def doctor(settings: Settings, number: str | None, *, as_json: bool, archive: Path | None) -> int:
     """Print what is well and what is not; return 0, or 1 when something is red. `archive` gets the support bundle."""
-    async with client_session() as session, _opened(settings) as (database, refused):
+    async with client_session(settings.crm) as session, _opened(settings) as (database, refused):
         integrations = create_integrations(settings, session)
         stats = await _asked(settings, "stats")
         patient = Patient(

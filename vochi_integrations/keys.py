@@ -15,7 +15,7 @@ from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
-from vochi_integrations.settings import Settings
+from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
 
@@ -37,6 +37,7 @@ FIGURES = web.AppKey("figures", Figures)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 WATCH = web.AppKey("watch", Watch)
 UPTIME = web.AppKey("uptime", Uptime)
+JWT_SECRET = web.AppKey("jwt_secret", Secret)
 CIPHER = web.AppKey("cipher", Cipher)
 CONFIGS = web.AppKey("configs", ConfigStore)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

@@ -7,8 +7,9 @@ import aiohttp
 
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
-from vochi_integrations.integrations.base import Answer
+from vochi_integrations.integrations.base import Administration, Answer
 from vochi_integrations.integrations.findings import Finding
+from vochi_integrations.integrations.retailcrm.administration import RetailCrmAdministration
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
 from vochi_integrations.integrations.retailcrm.examine import examine
@@ -26,6 +27,7 @@ class RetailCrmIntegration:
         self._settings = settings
         self._cipher = Cipher(settings.secrets.keys)
         self._client = RetailCrmClient(session, settings.delivery.timeout)
+        self.administration: Administration = RetailCrmAdministration(settings, session)
 
     def read_config(self, raw: Mapping[str, Any]) -> RetailCrmConfig:
         return read_config(raw, self._settings, self._cipher)
@@ -48,7 +50,8 @@ class RetailCrmIntegration:
 
     async def examine(self, enterprise: Enterprise) -> list[Finding]:
         """Look at the account (`integrations.findings.Examinable`)."""
-        return await examine(self._client, _config(enterprise), self._settings.public_url)
+        config, public_url = _config(enterprise), self._settings.public_url
+        return await examine(self.administration, self._client, config, public_url)
 
 
 def _config(enterprise: Enterprise) -> RetailCrmConfig:

@@ -1,44 +1,22 @@
-"""What is right and wrong with a tenant's RetailCRM account: key, scopes, module, extensions, a test event."""
+"""A tenant's RetailCRM account in more detail than its check: the module, the codes, a test event."""
 
 import time
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from vochi_integrations.domain import Reason
 from vochi_integrations.errors import DeliveryError
+from vochi_integrations.integrations.base import Administration, Step
 from vochi_integrations.integrations.findings import Finding, Verdict
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
+from vochi_integrations.integrations.retailcrm.extensions import read_codes, telephony_of
+from vochi_integrations.integrations.retailcrm.registration import MODULE_PATH
+from vochi_integrations.integrations.retailcrm.words import explain
 
-MODULE = "vochi-telephony"
 MAKE_CALL = "/retailcrm/make-call"
-SCOPES = frozenset({"integration_read", "integration_write", "telephony_read", "telephony_write", "user_read"})
 NOBODY = "+375000000000"
-NEW_KEY = "Создайте в CRM ключ API с правами на телефонию, интеграции и пользователей и сохраните его здесь."
 REGISTER = "Нажмите «Сохранить и зарегистрировать»."
-FIXES = {
-    Reason.BAD_KEY: NEW_KEY,
-    Reason.NO_ACCOUNT: "Проверьте адрес CRM: по нему нет аккаунта.",
-    Reason.TELEPHONY_OFF: REGISTER,
-    Reason.CRM_UNREACHABLE: "Проверьте адрес CRM и доступ к ней с этого сервера; CRM может быть временно недоступна.",
-}
-
-
-async def examine(client: RetailCrmClient, config: RetailCrmConfig, public_url: str) -> list[Finding]:
-    """Ask the account; what cannot be known without the key is skipped when the key is refused."""
-    key = await client.get(config, "/api/credentials", {})
-    found = [_of_key(key)]
-    if key.error is not None:
-        return [*found, *(_skipped(check, title) for check, title in LATER)]
-    found.append(_of_scopes(key.answer))
-    module = await client.get(config, f"/api/v5/integration-modules/{MODULE}", {})
-    found += _of_module(module, config, public_url)
-    found.append(await _of_test_event(client, config))
-    return found
-
-
+VERDICTS: Mapping[str, Verdict] = {"ok": "ok", "problem": "bad", "unknown": "skipped"}
 LATER = (
-    ("crm_scopes", "Права ключа"),
     ("crm_module", "Модуль телефонии в CRM"),
     ("crm_make_call", "Звонок по клику"),
     ("crm_client_id", "Пароль CRM для звонка по клику"),
@@ -47,24 +25,27 @@ LATER = (
 )
 
 
+async def examine(
+    administration: Administration, client: RetailCrmClient, config: RetailCrmConfig, public_url: str
+) -> list[Finding]:
+    """Make the check of the connection, then look closer; what cannot be known without the key is skipped."""
+    checkup = await administration.check(config)
+    found = [_of_step(step) for step in checkup.steps if step.name != "module"]
+    if any(finding.verdict == "bad" for finding in found if finding.check != "crm_scopes"):
+        return [*found, *(_skipped(check, title) for check, title in LATER)]
+    module = await client.get(config, MODULE_PATH, {})
+    found += _of_module(module, config, public_url)
+    found.append(await _of_test_event(client, config))
+    return found
+
+
+def _of_step(step: Step) -> Finding:
+    fix = str(step.advice) if step.advice else ""
+    return _finding(f"crm_{step.name}", str(step.title), VERDICTS[step.status], str(step.message), fix)
+
+
 def _skipped(check: str, title: str) -> Finding:
-    return Finding(check=check, title=title, verdict="skipped", said="не проверялось: ключ не принят")
-
-
-def _of_key(reply: Reply) -> Finding:
-    if reply.error is not None:
-        return _failed("crm_key", "Ключ API", reply.error)
-    return _finding("crm_key", "Ключ API", "ok", f"принят за {reply.elapsed_ms:.0f} мс")
-
-
-def _of_scopes(answer: object) -> Finding:
-    given = answer.get("scopes") if isinstance(answer, Mapping) else None
-    if not isinstance(given, list):
-        return _finding("crm_scopes", "Права ключа", "warning", "CRM не сообщает прав ключа")
-    missing = sorted(SCOPES - {str(scope) for scope in given})
-    if missing:
-        return _finding("crm_scopes", "Права ключа", "bad", f"не хватает: {', '.join(missing)}", NEW_KEY)
-    return _finding("crm_scopes", "Права ключа", "ok", "достаточны")
+    return Finding(check=check, title=title, verdict="skipped", said="не проверялось: CRM не отвечает на ключ")
 
 
 def _of_module(reply: Reply, config: RetailCrmConfig, public_url: str) -> list[Finding]:
@@ -74,21 +55,15 @@ def _of_module(reply: Reply, config: RetailCrmConfig, public_url: str) -> list[F
         return [_finding("crm_module", title, "bad", "не зарегистрирован", REGISTER)]
     if reply.error is not None or not isinstance(module, Mapping):
         return [_failed("crm_module", title, reply.error)]
-    telephony = _telephony(module)
+    telephony = telephony_of(module)
     active = module.get("active") is True and module.get("freeze") is not True
     return [
         _finding("crm_module", title, "ok", "включён") if active
         else _finding("crm_module", title, "bad", "выключен или заморожен", REGISTER),
         _of_make_call(telephony.get("makeCallUrl"), public_url),
         _of_client_id(module.get("clientId"), config),
-        _of_codes(telephony.get("additionalCodes"), config.users),
+        _of_codes(read_codes(module), config.users),
     ]  # fmt: skip
-
-
-def _telephony(module: Mapping[str, Any]) -> Mapping[str, Any]:
-    integrations = module.get("integrations")
-    telephony = integrations.get("telephony") if isinstance(integrations, Mapping) else None
-    return telephony if isinstance(telephony, Mapping) else {}
 
 
 def _of_make_call(url: object, public_url: str) -> Finding:
@@ -111,10 +86,9 @@ def _of_client_id(given: object, config: RetailCrmConfig) -> Finding:
     return _finding("crm_client_id", title, "ok", "совпадает")
 
 
-def _of_codes(codes: object, users: Mapping[str, str]) -> Finding:
-    title = "Добавочные в CRM"
-    rows = codes if isinstance(codes, list) else []
-    theirs = {str(row.get("code")): str(row.get("userId")) for row in rows if isinstance(row, Mapping)}
+def _of_codes(codes: Mapping[str, str], users: Mapping[str, str]) -> Finding:
+    """Compare who has which extension there and here; `codes` are by user, as the CRM has them."""
+    title, theirs = "Добавочные в CRM", {code: user for user, code in codes.items()}
     differing = sorted(code for code in theirs.keys() | users.keys() if theirs.get(code) != users.get(code))
     if differing and users:
         said = f"в CRM и здесь назначены по-разному: {_listed(differing)}"
@@ -143,9 +117,9 @@ async def _of_test_event(client: RetailCrmClient, config: RetailCrmConfig) -> Fi
 
 def _failed(check: str, title: str, error: DeliveryError | None) -> Finding:
     if error is None:
-        return _finding(check, title, "bad", "CRM ответила непонятно", FIXES[Reason.CRM_UNREACHABLE])
-    fix = next((text for reason, text in FIXES.items() if reason == error.reason), "Посмотрите ответ CRM в журнале.")
-    return _finding(check, title, "bad", str(error), fix)
+        return _finding(check, title, "bad", "CRM ответила непонятно", "Повторите позже; ответ CRM — в журнале.")
+    said = explain(error)
+    return _finding(check, title, "bad", str(said.what), str(said.advice))
 
 
 def _finding(check: str, title: str, verdict: Verdict, said: str, fix: str = "") -> Finding:
