@@ -65,7 +65,7 @@ async def test_a_refused_key_is_red_and_the_rest_is_skipped(lab: Lab) -> None:
     assert found["crm_key"][0] == "bad"
     assert "ключ" in found["crm_key"][2]
     assert {check for check, item in found.items() if item[0] == "skipped"} == {
-        "crm_scopes", "crm_module", "crm_make_call", "crm_client_id", "crm_codes", "crm_event",
+        "crm_scopes", "crm_account", "crm_module", "crm_make_call", "crm_client_id", "crm_codes", "crm_event",
     }  # fmt: skip
 
 
@@ -156,7 +156,7 @@ async def test_the_command_asks_the_running_daemon(lab: Lab) -> None:
         code, out = await doctor(lab, "--enterprise", NUMBER, **environ)
         assert (code, out.splitlines()[-1]) == (0, "Всё в порядке.")
         assert "✓ Служба: принимает события" in out
-        assert "✓ Ключ API: принят" in out
+        assert "✓ Ключ API: RetailCRM принимает ключ" in out
         code, out = await doctor(lab, "--json", **environ)
         assert code == 0
         assert {item["check"] for item in json.loads(out)} >= {"database", "daemon", "listen"}
