@@ -21,11 +21,15 @@ from vochi_integrations.instance import claimed_folder
 from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
+    CLICKS,
     DATABASE,
     DISPATCHER,
+    FOLLOWER,
     INTEGRATIONS,
     JOURNAL,
     OUTBOX,
+    PBX,
+    RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
     STORE,
@@ -34,12 +38,17 @@ from vochi_integrations.keys import (
 )
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.clicks import Clicks
+from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.control import PbxControl
+from vochi_integrations.pbx.follower import Follower
+from vochi_integrations.pbx.ssh import SshHosts
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, deliveries, gateway, intake, status, traces
+from vochi_integrations.web import cache, deliveries, gateway, intake, makecall, status, traces, webhooks
 from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
@@ -130,6 +139,10 @@ async def _running(
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
+    hosts = SshHosts(settings.asterisk)
+    control = PbxControl(settings.asterisk, hosts)
+    follower = Follower(database, control, store)
+    clicks = Clicks(database, control, follower)
     listener = ConfigListener(dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -142,7 +155,8 @@ async def _running(
         "outbox": dispatcher.poll(),
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
-        "retention": Retention(database, settings.retention, integrations).run(),
+        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE]).run(),
+        "clicks": follower.run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -155,10 +169,17 @@ async def _running(
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
+            PBX: control,
+            CLICKS: clicks,
+            FOLLOWER: follower,
+            RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
             UPTIME: Uptime(time.monotonic()),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
+        await clicks.close()
+        await follower.close()
+    await hosts.close()
     await store.close()
     journal.close()
     outbox.close()
@@ -185,6 +206,8 @@ def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
     app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(webhooks.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
     return app
 
@@ -195,6 +218,7 @@ def create_internal() -> web.Application:
     app.add_routes(intake.routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
     app.add_routes(status.internal_routes)
