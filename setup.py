@@ -48,6 +48,7 @@ setup(
         "aiohttp-jinja2>=1.6,<2",
         "asyncpg>=0.31,<0.33",
         "asyncssh>=2.24,<3",
+        "cryptography>=46,<51",
         "msgspec>=0.20,<0.23",
         "orjson>=3.11,<4",
         "phonenumbers>=9,<10",

@@ -9,11 +9,14 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
 from vochi_integrations.background import Background, background, wait_for
+from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
+from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.errors import SpoolError, StartupError
@@ -21,32 +24,30 @@ from vochi_integrations.instance import claimed_folder
 from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
-    CLICKS,
+    CIPHER,
+    CONFIGS,
     DATABASE,
     DISPATCHER,
-    FOLLOWER,
     INTEGRATIONS,
     JOURNAL,
     OUTBOX,
-    PBX,
     RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
     STORE,
+    TELEPHONY,
     UPTIME,
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.outbox import Outbox
-from vochi_integrations.pbx.clicks import Clicks
 from vochi_integrations.pbx.clients import ClientIds
-from vochi_integrations.pbx.control import PbxControl
-from vochi_integrations.pbx.follower import Follower
-from vochi_integrations.pbx.ssh import SshHosts
+from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.replayer import Replayer
+from vochi_integrations.resolver import PublicResolver
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
-from vochi_integrations.settings import Settings
+from vochi_integrations.settings import Crm, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.web import cache, deliveries, gateway, intake, makecall, status, traces, webhooks
 from vochi_integrations.web.middlewares import errors
@@ -84,14 +85,15 @@ class Daemon(Struct):
 async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
     """Open everything. Raises StartupError, one line for the operator, when that is not possible."""
     lease = settings.delivery.lease
+    cipher = Cipher(settings.secrets.keys)
     with claimed_folder(settings.state_dir) as owner:
         async with database_of(settings) as dsn:
             await db.migrate(dsn)
             async with (
                 db.connected(dsn) as database,
-                client_session() as session,
+                client_session(settings.crm) as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
-                _running(settings, dsn, database, session, Outbox(database, spooled, owner, lease)) as running,
+                _running(settings, cipher, database, session, Outbox(database, spooled, owner, lease)) as running,
             ):
                 yield running
 
@@ -108,9 +110,17 @@ async def database_of(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """One session for all CRMs: no shared cookies; how many requests at once is the lanes' business."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+async def client_session(
+    settings: Crm, resolver: AbstractResolver | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """One session for all CRMs: no shared cookies; how many requests at once is the lanes' business.
+
+    Names that lead inside a network are refused, unless `crm.allow_insecure_urls`.
+    """
+    found = resolver or aiohttp.DefaultResolver()
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=60, resolver=found if settings.allow_insecure_urls else PublicResolver(found)
+    )
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
         yield session
@@ -119,7 +129,7 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
 @asynccontextmanager
 async def _running(
     settings: Settings,
-    dsn: str,
+    cipher: Cipher,
     database: Database,
     session: aiohttp.ClientSession,
     outbox: Outbox,
@@ -134,16 +144,13 @@ async def _running(
     idle_seconds = settings.calls.orphan_close_seconds
     journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
     replayer = Replayer(spooled, journal, outbox)
-    async with _readable(dsn):
+    async with _readable(database.dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
-    hosts = SshHosts(settings.asterisk)
-    control = PbxControl(settings.asterisk, hosts)
-    follower = Follower(database, control, store)
-    clicks = Clicks(database, control, follower)
-    listener = ConfigListener(dsn, store, settings.cache.heartbeat)
+    telephony = Telephony(settings.asterisk, database, store)
+    listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
         "snapshot": store.keep_fresh(),
@@ -156,7 +163,7 @@ async def _running(
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
         "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE]).run(),
-        "clicks": follower.run(),
+        "clicks": telephony.follower.run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -169,17 +176,15 @@ async def _running(
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
-            PBX: control,
-            CLICKS: clicks,
-            FOLLOWER: follower,
+            TELEPHONY: telephony,
             RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
+            CIPHER: cipher,
+            CONFIGS: ConfigStore(database, cipher, store.expire),
             UPTIME: Uptime(time.monotonic()),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
-        await clicks.close()
-        await follower.close()
-    await hosts.close()
+        await telephony.close()
     await store.close()
     journal.close()
     outbox.close()

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import aiohttp
 
+from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
 from vochi_integrations.integrations.base import Answer
 from vochi_integrations.integrations.retailcrm.activity import read_activity
@@ -22,10 +23,11 @@ class RetailCrmIntegration:
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
+        self._cipher = Cipher(settings.secrets.keys)
         self._client = RetailCrmClient(session, settings.delivery.timeout)
 
     def read_config(self, raw: Mapping[str, Any]) -> RetailCrmConfig:
-        return read_config(raw, self._settings)
+        return read_config(raw, self._settings, self._cipher)
 
     def account(self, enterprise: Enterprise) -> Hashable:
         config = _config(enterprise)
