@@ -89,4 +89,6 @@ async def _extensions(control: PbxControl, enterprise: Enterprise) -> Finding:
 
 
 def _refused(check: str, title: str, error: PbxError) -> Finding:
-    return finding(check, say(title), "bad", f"{why_no_click(error.reason, say)} ({error})", say(FIXES.get(error.reason, ELSE)))
+    return finding(
+        check, say(title), "bad", f"{why_no_click(error.reason, say)} ({error})", say(FIXES.get(error.reason, ELSE))
+    )
