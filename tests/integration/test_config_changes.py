@@ -82,16 +82,25 @@ async def test_a_key_is_encrypted_in_the_table_and_sent_as_it_is(lab: Lab) -> No
 
 async def test_a_company_whose_key_cannot_be_decrypted_waits_and_nobody_else_does(lab: Lab) -> None:
     stored = Cipher([Secret(OLD)]).encrypt(API_KEY)
-    await lab.add_company(api_key=stored)
+    await lab.add_company()
     await lab.add_company("0500", "other-token")
     settings = {"VOCHI_SECRETS__KEYS": NEW, "VOCHI_LOGGING__LEVEL": "debug"}
     async with serving(lab, **settings) as (process, daemon):
-        await post(daemon, fresh_id(1), dial(0, ["151"]))
-        await daemon.post("dial", dial(0, ["151"])[2] | {"UniqueId": fresh_id(2)}, "other-token")
-        await until(lambda: lab.popups)
-        assert {row["reason"] for row in await lab.deliveries(enterprise_number=NUMBER)} == {"not_configured"}
+        await lab.sql.execute(
+            "UPDATE enterprises SET integrations_config['retailcrm']['api_key'] = $1 WHERE number = $2", stored, NUMBER
+        )
+
+        async def waits() -> None:
+            await post(daemon, fresh_id(1), dial(0, ["151"]))
+            assert "not_configured" in {row["reason"] for row in await lab.deliveries(enterprise_number=NUMBER)}
+
+        await eventually(waits)
+        other = fresh_id(2)
+        await daemon.post("dial", dial(0, ["151"])[2] | {"UniqueId": other}, "other-token")
+        await until(lambda: other in [popup["callExternalId"] for popup in lab.popups])
         process.terminate()
         logged = (await process.communicate())[0].decode()
+    assert f'"enterprise":"{NUMBER}","integration":"retailcrm","problem":"api_key cannot be read: none of' in logged
     assert stored not in logged
     assert API_KEY not in logged
     assert "exception" not in logged

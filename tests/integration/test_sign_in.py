@@ -129,7 +129,7 @@ async def test_a_body_that_cannot_be_read_is_refused_calmly(visitor: Browser, co
 async def test_a_wrong_expired_revoked_or_foreign_token_is_refused(lab: Lab, visitor: Browser) -> None:
     token = await token_of(lab)
     head, claims, signature = token.split(".")
-    none = jwt.encode(jwt.decode(token, options={"verify_signature": False}), None, "none")
+    none = jwt.encode(jwt.decode(token, options={"verify_signature": False}), "", "none")
     wrong = "Неверный или истёкший токен доступа"
     refused = {
         "nonsense": wrong,

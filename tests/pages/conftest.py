@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from tests.pages.site import Site
 from tests.lab import Lab
+from tests.pages.site import Site
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 

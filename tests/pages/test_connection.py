@@ -2,8 +2,8 @@
 
 from playwright.async_api import expect
 
-from tests.pages.site import ACCOUNT, KEY, Site, add_account, connect
 from tests.lab import NUMBER, until
+from tests.pages.site import ACCOUNT, KEY, Site, add_account, connect
 
 
 async def test_from_nothing_to_a_card_on_a_managers_screen(site: Site) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.pages.site import TELEPHONE, Site, add_account, connect
 from tests.integration.test_call_path import post
 from tests.kinds import dial, hangup, start
 from tests.lab import eventually
+from tests.pages.site import TELEPHONE, Site, add_account, connect
 
 MORE_PEOPLE = {"155": ("Ольга", "Петрова"), "156": ("Мария", "Новик"), "157": None}
 CALLS = (("375290000001", ["150", "151"], "2"), ("375290000003", ["152"], "2"), ("375290000002", ["150"], "0"))

@@ -13,14 +13,13 @@ from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import deferred, gettext
 from vochi_integrations.admin.operations import connect, staff
 from vochi_integrations.admin.operations.desk import CRM, Desk, NotConnectedError
-from vochi_integrations.admin.pages.parts import config_of, desk_here, form_of, said, show
+from vochi_integrations.admin.pages.parts import config_of, desk_here, form_of, said, show, why_not
 from vochi_integrations.admin.pages.steps import Steps
 from vochi_integrations.admin.render import page_url, to_page
 from vochi_integrations.admin.sessions import VIEWER, keep
 from vochi_integrations.errors import BadRequestError, DeliveryError
 from vochi_integrations.integrations.base import Said
 from vochi_integrations.keys import DATABASE, DISPATCHER
-from vochi_integrations.ops.trace import WHY
 
 routes = web.RouteTableDef()
 log = structlog.get_logger()
@@ -242,5 +241,5 @@ def _failing(request: web.Request, number: str) -> Said | None:
     """Say why the CRM is not asked at the moment, None when it is."""
     for lane in request.app[DISPATCHER].unwell():
         if (lane.enterprise, lane.integration) == (number, CRM) and lane.breaker != "closed":
-            return Said(WHY.get(lane.reason, lane.reason).capitalize() + ".")
+            return Said("{why}.", {"why": said(why_not(lane.reason or "")).capitalize()})
     return None

@@ -95,8 +95,8 @@ async def save(request: web.Request) -> web.Response:
     except NotConnectedError:
         return await _answer(request, desk, CONNECT_FIRST)
     except BadRequestError:
-        text = deferred("Такого номера на АТС уже нет. Нажмите «Обновить» и выберите другой.")
-        return await _answer(request, desk, Note("bad", deferred("Не сохранено"), text))
+        advice = deferred("Такого номера на АТС уже нет. Нажмите «Обновить» и выберите другой.")
+        return await _answer(request, desk, Note("bad", deferred("Не сохранено"), advice))
     overtaken = {user: before.get(user, "") for user in patch if before.get(user, "") != form[f"was-{user}"]}
     return await _saved(request, desk, done, patch, overtaken)
 
