@@ -8,8 +8,12 @@ API = f"{PREFIX}/api/"
 SIGN_OUT = f"{PREFIX}/sign-out"
 
 
+def is_admin_page(path: str) -> bool:
+    return path == PREFIX or path.startswith(ROOT)
+
+
 def is_admin_path(request: web.Request) -> bool:
-    return request.path == PREFIX or request.path.startswith(ROOT)
+    return is_admin_page(request.path)
 
 
 def resource_of(request: web.Request) -> str:
@@ -20,8 +24,7 @@ def resource_of(request: web.Request) -> str:
 
 def needs_viewer(request: web.Request) -> bool:
     """Tell by the route itself, not by how its address was spelled."""
-    resource = resource_of(request)
-    return resource == PREFIX or resource.startswith(ROOT)
+    return is_admin_page(resource_of(request))
 
 
 def is_root(request: web.Request) -> bool:
