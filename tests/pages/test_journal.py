@@ -17,8 +17,8 @@ FAILED = """
 """
 COURSE = "/retailcrm-admin/calls?enterprise_number=0367&q=1757840401.6"
 REPLAY = """
-    fetch("/retailcrm-admin/journal/replay?enterprise_number=0367", {method: "POST", body: new URLSearchParams({id: "1"})})
-        .then((answer) => answer.status)
+    fetch("/retailcrm-admin/journal/replay?enterprise_number=0367",
+          {method: "POST", body: new URLSearchParams({id: "1"})}).then((answer) => answer.status)
 """
 RECORD = {
     "date": "2025-09-14 12:00:00",
@@ -45,9 +45,7 @@ async def test_calls_are_found_by_phone_extension_and_result(site: Site) -> None
     await expect(rows).to_have_count(2)
     await expect(page.locator("#deliveries")).to_contain_text("+375 29 000-00-03")
     await expect(page.locator("#deliveries")).to_contain_text("добавочному не назначен сотрудник CRM")
-    await expect(rows.first.get_by_role("link", name="Ход звонка")).to_have_attribute(
-        "href", "/retailcrm-admin/calls?enterprise_number=0367&q=1757840401.6"
-    )
+    await expect(rows.first.get_by_role("link", name="Ход звонка")).to_have_attribute("href", COURSE)
     await page.get_by_label("Результат").select_option("Не отправлялось")
     await expect(rows).to_have_count(1)
     assert "result=skipped" in page.url
