@@ -25,7 +25,7 @@ from vochi_integrations.web.answers import NUMBER, error_answer, json_answer
 CONNECTION = ("domain", "api_key", "enabled")
 REMOVED = deferred("Интеграция удалена")
 REMOVED_HERE = deferred("Интеграция удалена у нас, но модуль в RetailCRM остался включённым. Выключите его там сами.")
-OWN_FAULTS = {Reason.NOT_CONFIGURED: "not_configured", Reason.PRIVATE_ADDRESS: "bad_request"}
+OWN_FAULTS: Mapping[str, str] = {Reason.NOT_CONFIGURED: "not_configured", Reason.PRIVATE_ADDRESS: "bad_request"}
 
 Answering = Callable[[web.Request, Desk], Awaitable[object]]
 
