@@ -62,6 +62,11 @@ def render(
     return response
 
 
+def render_part(request: web.Request, template: str, context: Mapping[str, Any]) -> str:
+    """Return a part of a page as text, for what is sent bit by bit."""
+    return aiohttp_jinja2.get_env(request.app).get_template(template).render({**_base(request), **context})
+
+
 def _base(request: web.Request) -> dict[str, Any]:
     viewer = request.get(VIEWER)
     number = viewer.enterprise if viewer else ""
