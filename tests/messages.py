@@ -13,7 +13,13 @@ HEADER = (
     'msgid ""\nmsgstr ""\n"Language: {language}\\n"\n"Plural-Forms: {plural}\\n"\n'
     '"Content-Type: text/plain; charset=utf-8\\n"\n\n'
 )
-KEYWORDS: dict[str, tuple[int, ...] | None] = {"_": None, "gettext": None, "deferred": None, "ngettext": (1, 2)}
+KEYWORDS: dict[str, tuple[int, ...] | None] = {
+    "_": None,
+    "gettext": None,
+    "deferred": None,
+    "say": None,
+    "ngettext": (1, 2),
+}
 SOURCES: tuple[tuple[Path, list[tuple[str, str]], dict[str, dict[str, str]]], ...] = (
     (ROOT / "vochi_integrations", [("**.py", "python")], {}),
     (ROOT / "templates", [("admin/**.html", "jinja2.ext:babel_extract")], {"**.html": {"silent": "false"}}),

@@ -91,6 +91,9 @@ async def test_an_old_unique_constraint_goes_as_well_as_an_index(empty: str) -> 
         "call_events_pkey",
         "call_events_once",
         "call_events_stream",
+        "call_events_begun",
+        "call_events_phone",
+        "call_events_extensions",
     }
     await live.close()
 
