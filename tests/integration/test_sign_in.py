@@ -535,6 +535,8 @@ async def test_errors_are_pages_for_people_and_json_for_scripts(lab: Lab, visito
     part = await visitor.get(PAGE, headers={"HX-Request": "true"})
     assert (part.status, part.headers["Content-Type"]) == (401, "application/json")
     assert "Нужно войти" in part.text
+    part = await visitor.get("/retailcrm-admin/nothing", headers={"HX-Request": "true"})
+    assert (part.status, "Такой страницы нет" in part.text) == (404, True)
 
 
 async def test_without_the_database_a_page_says_so(lab: Lab, visitor: Visitor) -> None:
