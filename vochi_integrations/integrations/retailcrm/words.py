@@ -24,7 +24,6 @@ BY_REASON: Mapping[str, tuple[str, str]] = {
         _("Скопируйте ключ заново: Настройки → Интеграция → Ключи доступа к API. Ключ должен быть активен."),
     ),
     Reason.NO_ACCOUNT: (NO_ACCOUNT, WHERE_THE_ADDRESS_IS),
-    Reason.PRIVATE_ADDRESS: (_("Этот адрес ведёт во внутреннюю сеть, а не в RetailCRM."), WHERE_THE_ADDRESS_IS),
     Reason.NO_MAPPING: (
         _("RetailCRM не знает этого добавочного номера."),
         _("Нажмите «Сохранить» у сотрудника ещё раз: номер будет передан в RetailCRM."),
