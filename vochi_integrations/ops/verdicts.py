@@ -21,7 +21,7 @@ FAILED = ("skipped", "expired", "failed")
 UNDER_WAY = ("pending", "sending")
 
 
-WHY: Mapping[Reason, str] = {
+WHY: Mapping[str, str] = {
     Reason.NO_MAPPING: deferred("добавочному не назначен сотрудник CRM"),
     Reason.INTERNAL_CALL: deferred("это внутренний звонок"),
     Reason.NO_CUSTOMER: deferred("в звонке нет номера клиента"),

@@ -42,7 +42,8 @@ async def show(request: web.Request) -> web.Response:
     period = request.query.get("period", "")
     period = period if period in STRETCHES else "day"
     skew = await request.app[TRACER].skew(number)
-    found = await diagnose(request.app[DATABASE], number, tuple(request.app[INTEGRATIONS]), period, skew)
+    integrations = request.app[INTEGRATIONS]
+    found = await diagnose(request.app[DATABASE], number, tuple(integrations), period, skew)
     now, lane = clock.now(), _lane(request, number)
     config = enterprise.integrations.get(CRM)
     return render(
