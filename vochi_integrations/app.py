@@ -14,8 +14,7 @@ from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
 from vochi_integrations.admin import api, shell
-from vochi_integrations.admin.access import guard
-from vochi_integrations.admin.problems import as_pages
+from vochi_integrations.admin.access import gate
 from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
@@ -242,7 +241,7 @@ def _with(app: web.Application, found: Mapping[web.AppKey[Any], object]) -> web.
 
 def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
-    app = web.Application(middlewares=[as_pages, errors, guard], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[gate], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
     app.add_routes(webhooks.routes)
     app.add_routes(makecall.routes)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -98,6 +98,6 @@ def _moment(text: str, zone: ZoneInfo, *, whole_day: bool = False) -> float | No
     return (local.replace(tzinfo=local.tzinfo or zone) + (step if whole_day else timedelta())).timestamp()
 
 
-def replayable(row: Mapping[str, Any]) -> bool:
+def replayable(row: Row) -> bool:
     """Tell whether a delivery is a record that failed: a card would come too late."""
     return row["class"] == "history" and row["status"] in ("failed", "expired") and bool(row["payload"])

@@ -59,7 +59,10 @@ def zones(language: str, chosen: str) -> Sequence[tuple[str, str]]:
     """Return time zones from west to east, the chosen one among them, with their offset of today."""
     now = datetime.now(UTC)
     offsets = {name: now.astimezone(ZoneInfo(name)).utcoffset() or timedelta() for name in {*ZONES, chosen}}
-    return [(name, f"{_place(name, language)} ({_offset(offsets[name])})") for name in sorted(offsets, key=offsets.get)]
+    return [
+        (name, f"{_place(name, language)} ({_offset(offsets[name])})")
+        for name in sorted(offsets, key=lambda name: offsets[name])
+    ]
 
 
 @cache

@@ -1,6 +1,5 @@
 """Pages from templates: `render` is all a handler needs."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +14,7 @@ from yarl import URL
 from vochi_integrations.admin import i18n
 from vochi_integrations.admin.area import ROOT, is_fragment
 from vochi_integrations.admin.assets import static
-from vochi_integrations.admin.flash import Kind, read_flash
+from vochi_integrations.admin.flash import read_flash
 from vochi_integrations.admin.i18n import deferred
 from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.keys import STORE
@@ -104,12 +103,6 @@ def page_url(number: str, path: str, **query: object) -> str:
 def to_page(address: str) -> web.Response:
     """Go to a page after a change; `add_flash` gives the answer a message for it."""
     return web.Response(status=303, headers={"Location": address})
-
-
-def add_toast(response: web.Response, kind: Kind, text: str) -> web.Response:
-    """Let an answer to htmx show a message in the corner; return the answer."""
-    response.headers["HX-Trigger"] = json.dumps({"toast": {"kind": kind, "text": text}})
-    return response
 
 
 def _in_language(request: web.Request, name: str) -> str:

@@ -4,13 +4,13 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from vochi_integrations.admin.i18n import deferred, gettext
 from vochi_integrations.admin.operations.staff import Staff
+from vochi_integrations.db import Row
 from vochi_integrations.integrations.base import Employee, Said
 from vochi_integrations.integrations.extensions import Difference, differences
 
@@ -90,7 +90,7 @@ class Roster(Struct, frozen=True, kw_only=True):
         return replace(self, notes=[*notes, *self.notes])
 
 
-def roster_of(staff: Staff, phones: Iterable[Mapping[str, Any]]) -> Roster:
+def roster_of(staff: Staff, phones: Iterable[Row]) -> Roster:
     """Put the CRM's users and the company's extensions together."""
     names = names_of(staff)
     numbers = _numbers(phones, staff.ours, names)
@@ -122,9 +122,7 @@ def name_of(employee: Employee) -> str:
     return f"{employee.first_name} {employee.last_name}".strip() or employee.email or f"ID {employee.id}"
 
 
-def _numbers(
-    phones: Iterable[Mapping[str, Any]], ours: Mapping[str, str], names: Mapping[str, str]
-) -> Sequence[Number]:
+def _numbers(phones: Iterable[Row], ours: Mapping[str, str], names: Mapping[str, str]) -> Sequence[Number]:
     """Return the extensions, each with whose telephone it is and who has it in the CRM."""
     holders = {extension: user for user, extension in ours.items()}
     return [_number(row["phone_number"], row["owner"] or "", holders, names) for row in phones]

@@ -1,6 +1,6 @@
 """What a CRM is to the rest of the daemon: read its config, plan deliveries, send them."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -112,6 +112,9 @@ class Registration(Struct, frozen=True, kw_only=True):
     lines: Sequence[str] = ()
 
 
+Taken = Callable[[], Awaitable[None]]
+
+
 class Administration(Protocol):
     """What an administrator does with a CRM. Every `config` may be one that is not saved yet.
 
@@ -127,8 +130,11 @@ class Administration(Protocol):
         """Look at everything that a connection needs; changes nothing."""
         ...
 
-    async def register(self, config: Any, wanted: Registration) -> Answer:
-        """Make ourselves known to the CRM, or again; extensions only the CRM has stay."""
+    async def register(self, config: Any, wanted: Registration, taken: Taken) -> Answer:
+        """Make ourselves known to the CRM, or again; extensions only the CRM has stay.
+
+        `taken` is awaited once the CRM has it, before anybody else of this daemon may write there.
+        """
         ...
 
     async def deactivate(self, config: Any) -> Answer:

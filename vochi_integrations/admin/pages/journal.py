@@ -15,13 +15,12 @@ from vochi_integrations.admin.area import ROOT
 from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import deferred, gettext, ngettext
 from vochi_integrations.admin.latest import Latest, Sought, find_latest, read_sought, replayable
-from vochi_integrations.admin.pages.parts import form_of, show, zone_of
+from vochi_integrations.admin.pages.parts import form_of, show, why_not, zone_of
 from vochi_integrations.admin.render import page_url, to_page
 from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.db import Row, queries
 from vochi_integrations.keys import DATABASE, DISPATCHER, SETTINGS, TRACER
 from vochi_integrations.letters import COUNTED, read_order, replay
-from vochi_integrations.ops.verdicts import WHY
 
 routes = web.RouteTableDef()
 log = structlog.get_logger()
@@ -123,7 +122,7 @@ def _direction(caller: Row | None) -> str | None:
 def _why(row: Row) -> str:
     """Say why it did not go, or how many attempts it took."""
     reason = row["reason"] if row["status"] != "done" else None
-    said = [gettext(WHY.get(reason, reason))] if reason else []
+    said = [gettext(why_not(reason))] if reason else []
     if row["attempts"] > 1:
         said.append(ngettext("%(num)s попытка", "попыток: %(num)s", row["attempts"]) % {"num": row["attempts"]})
     return ", ".join(said)

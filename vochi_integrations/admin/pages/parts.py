@@ -10,9 +10,13 @@ from vochi_integrations.admin.i18n import gettext
 from vochi_integrations.admin.operations.desk import CRM, Desk, desk_of
 from vochi_integrations.admin.render import render
 from vochi_integrations.admin.sessions import VIEWER
+from vochi_integrations.domain import Reason
 from vochi_integrations.integrations.base import Said
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 from vochi_integrations.keys import SETTINGS, STORE
+from vochi_integrations.ops.verdicts import WHY
+
+WHYS = frozenset(WHY)
 
 
 def said(text: Said | str) -> str:
@@ -43,6 +47,11 @@ def config_of(request: web.Request) -> RetailCrmConfig | None:
     """Return the company's configuration as the daemon uses it, None when there is none."""
     enterprise = request.app[STORE].current.by_number.get(request[VIEWER].enterprise)
     return cast("RetailCrmConfig | None", enterprise.integrations.get(CRM)) if enterprise else None
+
+
+def why_not(reason: str) -> str:
+    """Return what a reason code means, the code itself when nobody has said."""
+    return WHY[Reason(reason)] if reason in WHYS else reason
 
 
 def zone_of(request: web.Request) -> ZoneInfo:
