@@ -90,6 +90,10 @@ async def test_nobody_sees_another_companys_calls(lab: Lab) -> None:
         assert "Ничего не найдено" in (await read(daemon, session="other", q=C))[1]
         assert (await read(daemon, f"/{call}", "other", enterprise_number=NUMBER))[0] == 403
         assert (await read(daemon, f"/{call}/live", "nobody"))[0] == 401
+        api = f"{daemon.public}/retailcrm-admin/api/trace"
+        assert (await daemon.send("GET", f"{api}/{NUMBER}", headers=cookie("other")))[0] == 403
+        status, answer = await daemon.send("GET", f"{api}/{NUMBER}", headers=cookie(), params={"q": call})
+        assert (status, [item["unique_id"] for item in answer["calls"]]) == (200, [call])
 
 
 async def test_a_failed_record_is_sent_again_by_its_own_administrator_only(lab: Lab) -> None:

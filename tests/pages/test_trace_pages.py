@@ -221,6 +221,10 @@ async def test_both_pages_are_english_when_asked(office: Site) -> None:
         text: Any = await page.locator("main").inner_text()
         assert not re.search("[а-яё]", text, re.IGNORECASE), text
         assert text
+    await office.go(page, "/diagnostics")
+    await page.get_by_role("button", name="Check now").click()
+    await expect(page.locator(".findings li").first).to_be_visible(timeout=20_000)
+    assert not re.search("[а-яё]", await page.locator("main").inner_text(), re.IGNORECASE)
 
 
 async def test_the_policy_lets_the_charts_be_drawn(office: Site) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from vochi_integrations import clock
 from vochi_integrations.admin import access
-from vochi_integrations.admin.area import ROOT
+from vochi_integrations.admin.area import API, ROOT
 from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import gettext as _
 from vochi_integrations.admin.live import Live
@@ -27,6 +27,8 @@ from vochi_integrations.ops.summary import Summary, delays, skew_of, summarize
 from vochi_integrations.ops.timeline import Entry, timeline
 from vochi_integrations.ops.trace import CALLS, TracedCall
 from vochi_integrations.ops.verdicts import Verdict, judge
+from vochi_integrations.web import traces
+from vochi_integrations.web.answers import NUMBER
 
 HERE = f"{ROOT}calls"
 CALL = "{call:[^/]{1,64}}"
@@ -34,6 +36,7 @@ LIVE = web.AppKey("live", Live)
 QUERY_SIZE = 100
 
 routes = web.RouteTableDef()
+routes.get(f"{API}trace/{NUMBER}")(traces.show)
 log = structlog.get_logger()
 
 
