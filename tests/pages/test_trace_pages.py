@@ -48,7 +48,7 @@ async def _is_connected(site: Site) -> None:
     assert answer["integrations"]["retailcrm"]
 
 
-def call_id(number: int, seconds_ago: float = 60) -> str:
+def call_id(number: int, seconds_ago: float = 2) -> str:
     return f"{int(time.time() - seconds_ago)}.{number}"
 
 
@@ -76,12 +76,12 @@ async def shoot(page: Page, folder: Path, name: str) -> None:
 
 
 async def test_a_call_is_found_and_explained(office: Site, pictures: Path) -> None:
-    call, missed = call_id(6), call_id(16, 30)
+    call, missed = call_id(6, 3), call_id(16, 2)
     await answered(office, call)
     await post(office.daemon, missed, start(0, phone="375290000007"), dial(1, ["152", "153"], phone="375290000007"))
     await post(office.daemon, missed, hangup(9, [""], "0", phone="375290000007"))
     inside = (dial(0, ["151"], 2, phone="150"), hangup(9, ["151"], "2", 2, phone="150"))
-    await post(office.daemon, call_id(26, 20), *inside)
+    await post(office.daemon, call_id(26, 1), *inside)
     await until(lambda: len(office.lab.records) == 2)
     page = await office.page("/calls", bypass_csp=True)
     await expect(page.get_by_role("link", name=C)).to_be_visible()
