@@ -191,7 +191,7 @@ async def test_the_checks_are_made_and_the_report_is_of_this_company_only(office
     await office.lab.add_company("0400", "375290000400", extensions=["199"])
     await post(office.daemon, call_id(6), start(0), dial(1, ["150"]), hangup(9, ["150"], "2"))
     foreign_dial = dial(1, ["199"], phone="375290000099")[2] | {"UniqueId": call_id(9)}
-    await office.daemon.post("dial", foreign_dial, "375290000400")
+    await eventually(lambda: office.daemon.post("dial", foreign_dial, "375290000400"))
     page = await office.page("/diagnostics", bypass_csp=True)
     await page.get_by_role("button", name="Проверить сейчас").click()
     findings = page.locator(".findings li")
