@@ -30,25 +30,46 @@ from vochi_integrations.keys import (
     CONFIGS,
     DATABASE,
     DISPATCHER,
+    FIGURES,
     INTEGRATIONS,
     JOURNAL,
+    METRICS,
     OUTBOX,
+    RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
     STORE,
+    TELEPHONY,
     UPTIME,
+    WATCH,
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
+from vochi_integrations.ops.metrics import create_registry
+from vochi_integrations.ops.sources import Sources
+from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.resolver import PublicResolver
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Crm, Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, deliveries, gateway, intake, status, traces
+from vochi_integrations.web import (
+    cache,
+    deliveries,
+    doctor,
+    gateway,
+    intake,
+    makecall,
+    status,
+    traces,
+    webhooks,
+)
 from vochi_integrations.web.middlewares import errors
+from vochi_integrations.witness import Witness
 
 BODY_LIMIT = 65_536
 FIRST_LISTEN_SECONDS = 5.0
@@ -91,7 +112,9 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
                 db.connected(dsn) as database,
                 client_session(settings.crm) as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
-                _running(settings, cipher, database, session, Outbox(database, spooled, owner, lease)) as running,
+                _running(
+                    settings, cipher, database, session, Outbox(database, spooled, owner, lease, Witness())
+                ) as running,
             ):
                 yield running
 
@@ -140,7 +163,7 @@ async def _running(
     store.on_change = dispatcher.on_change
     router = Router(integrations, settings.delivery)
     idle_seconds = settings.calls.orphan_close_seconds
-    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
+    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds, witness=outbox.witness)
     replayer = Replayer(spooled, journal, outbox)
     async with _readable(database.dsn):
         await store.load_all()
@@ -148,6 +171,8 @@ async def _running(
         await outbox.take_over()
         await journal.recall_open_calls()
         pages = await shell.parts(database, settings)
+    watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
+    telephony = Telephony(settings.asterisk, database, store)
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -160,7 +185,10 @@ async def _running(
         "outbox": dispatcher.poll(),
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
-        "retention": Retention(database, settings.retention, integrations).run(),
+        "watch": watch.run(),
+        "teller": watch.teller.run(),
+        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE]).run(),
+        "clicks": telephony.follower.run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -173,13 +201,19 @@ async def _running(
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
+            TELEPHONY: telephony,
+            RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
             CIPHER: cipher,
             CONFIGS: ConfigStore(database, cipher, store.expire),
-            UPTIME: Uptime(time.monotonic()),
+            UPTIME: Uptime(watch.sources.started_at),
+            FIGURES: outbox.witness.figures,
+            WATCH: watch,
+            METRICS: create_registry(watch),
             **pages,
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
+        await telephony.close()
     await store.close()
     journal.close()
     outbox.close()
@@ -206,6 +240,8 @@ def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
     app = web.Application(middlewares=[gate], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(webhooks.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
     shell.add_to(app)
     app.add_routes(api.public_routes())
@@ -218,8 +254,10 @@ def create_internal() -> web.Application:
     app.add_routes(intake.routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
+    app.add_routes(doctor.routes)
     app.add_routes(api.internal_routes())
     app.add_routes(status.internal_routes)
     return app

@@ -13,6 +13,10 @@ from msgspec import Meta, Struct, field
 from vochi_integrations.errors import SettingsError
 
 ENVIRONMENT = re.compile(r"VOCHI_([A-Z]+(?:_[A-Z]+)*)__([A-Z_]+)")
+PROGRAM = re.compile(r"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./-]+)*")
+CONTEXT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LINE_CONTEXT = re.compile(r"(?:[A-Za-z0-9_-]*\{line\}[A-Za-z0-9_-]*)?")
+ORIGINATE_PARTS = frozenset({"manager", "customer", "code", "phone", "context", "line"})
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -132,6 +136,16 @@ class Asterisk(Section, frozen=True):
     ssh_key: str = ""
     known_hosts: str = ""
     command_timeout: Positive = 3.0
+    connect_timeout: Positive = 3.0
+    keepalive: Positive = 15.0
+    failures: Count = 3
+    open_seconds: Positive = 10.0
+    cli: str = "asterisk"
+    technology: Literal["SIP", "PJSIP"] = "SIP"
+    context: str = "inoffice"
+    line_context: str = ""
+    originate: tuple[str, ...] = ("channel originate {manager} application Dial {customer}",)
+    repeat_seconds: Seconds = 5.0
 
 
 class Logging(Section, frozen=True):
@@ -139,6 +153,21 @@ class Logging(Section, frozen=True):
     format: Literal["auto", "json", "console"] = "auto"
     directory: str = ""
     phones: bool = False
+
+
+class Alerts(Section, frozen=True):
+    interval: Positive = 30.0
+    window: Positive = 600.0
+    hit_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    crm_error_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    overdue_seconds: Positive = 120.0
+    silent_events: Seconds = 20.0
+    repeat_seconds: Seconds = 0.0
+    webhook_url: Secret = field(default_factory=Secret)
+    telegram_api: str = "https://api.telegram.org"
+    telegram_token: Secret = field(default_factory=Secret)
+    telegram_chat: str = ""
+    tell_enterprises: bool = False
 
 
 class RetailCrm(Section, frozen=True):
@@ -163,6 +192,7 @@ class Settings(Section, frozen=True):
     crm: Crm = Crm()
     asterisk: Asterisk = Asterisk()
     logging: Logging = Logging()
+    alerts: Alerts = Alerts()
     retailcrm: RetailCrm = RetailCrm()
 
     @property
@@ -179,16 +209,18 @@ class Settings(Section, frozen=True):
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read settings: `path`, else `$VOCHI_CONFIG`, else `./config.toml` when it exists, else the defaults.
 
-    The environment beats the file. Raises SettingsError with the name of the key or file that is wrong.
+    systemd's credentials beat the file, the environment beats both. Raises SettingsError with the name of the key or
+    file that is wrong.
     """
     file = path or (Path(environ["VOCHI_CONFIG"]) if environ.get("VOCHI_CONFIG") else _file_of_the_folder())
     tables = _read_file(file) if file else {}
-    for (section, key), text in _from_environment(environ).items():
+    for (section, key), text in _from_environment({**_credentials(environ), **environ}).items():
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
             table[key] = text
     settings = _convert(tables)
     _check_zone(settings.retailcrm.timezone)
+    _check_pbx(settings.asterisk)
     return settings
 
 
@@ -207,6 +239,18 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"the configuration {file} is not TOML: {error}") from None
 
 
+def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the files of `$CREDENTIALS_DIRECTORY` that are named like a variable (systemd's LoadCredential)."""
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder:
+        return {}
+    try:
+        files = [file for file in Path(folder).iterdir() if ENVIRONMENT.fullmatch(file.name)]
+        return {file.name: file.read_text(encoding="utf-8").strip() for file in files}
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"cannot read the credentials in {folder}") from None
+
+
 def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], object]:
     matches = ((ENVIRONMENT.fullmatch(name), text) for name, text in environ.items())
     found = {(match[1].lower(), match[2].lower()): text for match, text in matches if match}
@@ -218,7 +262,7 @@ def _read_text(section: str, key: str, text: str) -> object:
     expected = _type_of(section, key)
     if expected is None:
         return text
-    if expected == tuple[Secret, ...]:
+    if expected in (tuple[Secret, ...], tuple[str, ...]):
         return [item.strip() for item in text.split(",") if item.strip()]
     if expected in (str, Secret):
         return text
@@ -257,6 +301,20 @@ def _check_zone(name: str) -> None:
         ZoneInfo(name)
     except (ValueError, LookupError, OSError):
         raise SettingsError(f"retailcrm.timezone: there is no time zone {name!r}") from None
+
+
+def _check_pbx(asterisk: Asterisk) -> None:
+    """Let nothing into a command that could be read as more than it is."""
+    for key, pattern in (("cli", PROGRAM), ("context", CONTEXT), ("line_context", LINE_CONTEXT)):
+        if not pattern.fullmatch(getattr(asterisk, key)):
+            raise SettingsError(f"asterisk.{key}: {getattr(asterisk, key)!r} cannot be part of a command")
+    if not asterisk.originate:
+        raise SettingsError("asterisk.originate: there must be a command")
+    for command in asterisk.originate:
+        unknown = set(re.findall(r"{([^}]*)}", command)) - ORIGINATE_PARTS
+        if unknown or not command.isprintable() or not command.strip():
+            known = ", ".join(f"{{{name}}}" for name in sorted(ORIGINATE_PARTS))
+            raise SettingsError(f"asterisk.originate: {command!r} must be one line of text and {known}")
 
 
 def mask_dsn(dsn: str) -> str:
