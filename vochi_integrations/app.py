@@ -26,6 +26,7 @@ from vochi_integrations.keys import (
     INTEGRATIONS,
     JOURNAL,
     OUTBOX,
+    REDIRECTOR,
     SETTINGS,
     SPOOL,
     STORE,
@@ -34,12 +35,16 @@ from vochi_integrations.keys import (
 )
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx import redirector as redirecting
+from vochi_integrations.pbx.callers import Callers
+from vochi_integrations.pbx.history import History
+from vochi_integrations.pbx.redirector import Redirector
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, deliveries, gateway, intake, status, traces
+from vochi_integrations.web import cache, deliveries, gateway, intake, redirect, status, traces
 from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
@@ -125,6 +130,8 @@ async def _running(
     idle_seconds = settings.calls.orphan_close_seconds
     journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
     replayer = Replayer(spooled, journal, outbox)
+    callers = Callers(integrations, settings.breaker, dispatcher.window)
+    redirector = Redirector(callers, History(database), outbox)
     async with _readable(dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
@@ -142,7 +149,7 @@ async def _running(
         "outbox": dispatcher.poll(),
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
-        "retention": Retention(database, settings.retention, integrations).run(),
+        "retention": Retention(database, settings.retention, [*integrations, redirecting.LOGGED_AS]).run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -154,11 +161,13 @@ async def _running(
             SPOOL: spooled,
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
+            REDIRECTOR: redirector,
             INTEGRATIONS: integrations,
             UPTIME: Uptime(time.monotonic()),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
+    await redirector.close()
     await store.close()
     journal.close()
     outbox.close()
@@ -185,6 +194,7 @@ def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
     app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(redirect.public_routes())
     app.add_routes(status.public_routes)
     return app
 
@@ -193,6 +203,7 @@ def create_internal() -> web.Application:
     """What only this machine may reach: the same intake, the gateway, caches and statistics."""
     app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(redirect.internal_routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
     app.add_routes(traces.routes)

@@ -10,6 +10,7 @@ from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.redirector import Redirector
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
@@ -28,5 +29,6 @@ SPOOL = web.AppKey("spool", Spool)
 JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
+REDIRECTOR = web.AppKey("redirector", Redirector)
 UPTIME = web.AppKey("uptime", Uptime)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

@@ -24,6 +24,22 @@ class Answer(Struct, kw_only=True):
     elapsed_ms: float = 0.0
 
 
+class Caller(Struct, frozen=True, kw_only=True):
+    """What a CRM knows of a caller: the customer's name, the responsible manager's id there, and their extension."""
+
+    name: str = ""
+    manager: str = ""
+    code: str = ""
+
+
+class Inquiry(Struct, frozen=True, kw_only=True):
+    """What a CRM answered about a caller; `error` says why it did not."""
+
+    caller: Caller = Caller()
+    error: DeliveryError | None = None
+    elapsed_ms: float = 0.0
+
+
 class IntegrationConfig(Protocol):
     """A tenant's settings for one CRM. `problem` says in plain words why it cannot be used, "" when it can."""
 
@@ -54,4 +70,20 @@ class Integration(Protocol):
 
     async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
         """Make one request for deliveries of one kind; one answer each, in their order. Never raises for the CRM."""
+        ...
+
+    def phone_of(self, enterprise: Enterprise, phone: str, trunk: str) -> str:
+        """Return an incoming caller's number as the CRM is asked for it."""
+        ...
+
+    async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
+        """Ask who a caller is and who is responsible for them. Never raises for the CRM."""
+        ...
+
+    def extension_of(self, manager: str, enterprise: Enterprise) -> str:
+        """Return the extension that our own mapping gives a manager of the CRM, "" when none."""
+        ...
+
+    def manager_of(self, extension: str, enterprise: Enterprise) -> str:
+        """Return the manager of the CRM that an extension is mapped to, "" when none."""
         ...

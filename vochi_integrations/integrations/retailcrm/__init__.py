@@ -6,10 +6,11 @@ from typing import Any, cast
 import aiohttp
 
 from vochi_integrations.domain import Delivery, Effect, Enterprise
-from vochi_integrations.integrations.base import Answer
+from vochi_integrations.integrations.base import Answer, Inquiry
+from vochi_integrations.integrations.retailcrm import responsible
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
-from vochi_integrations.integrations.retailcrm.mapping import NAME, plan
+from vochi_integrations.integrations.retailcrm.mapping import NAME, customer_phone, plan
 from vochi_integrations.settings import Settings
 
 
@@ -41,6 +42,18 @@ class RetailCrmIntegration:
             return [_answer("calls_upload", payload, reply) for payload in payloads]
         reply = await self._client.call_event(config, payloads[0])
         return [_answer(f"call_event:{payloads[0]['type']}", payloads[0], reply)]
+
+    def phone_of(self, enterprise: Enterprise, phone: str, trunk: str) -> str:
+        return customer_phone(phone, "in", trunk, enterprise, _config(enterprise))
+
+    async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
+        return await responsible.ask(self._client, _config(enterprise), phone)
+
+    def extension_of(self, manager: str, enterprise: Enterprise) -> str:
+        return _config(enterprise).extensions.get(manager, "")
+
+    def manager_of(self, extension: str, enterprise: Enterprise) -> str:
+        return _config(enterprise).users.get(extension, "")
 
 
 def _config(enterprise: Enterprise) -> RetailCrmConfig:
