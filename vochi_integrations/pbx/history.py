@@ -33,12 +33,12 @@ class History:
     async def last(self, enterprise: Enterprise, phone: str) -> str:
         """Return the extension that last talked with a number, "" when none did. Raises what the database raises."""
         talks = await self._talks("last_talks_of_number", enterprise, phone)
-        return max(talks, key=lambda talk: talk.began_at).extension if talks else ""
+        return talks[-1].extension if talks else ""
 
     async def first(self, enterprise: Enterprise, phone: str) -> str:
         """Return the extension that was the first to talk with a number."""
         talks = await self._talks("first_talks_of_number", enterprise, phone)
-        return min(talks, key=lambda talk: talk.began_at).extension if talks else ""
+        return talks[0].extension if talks else ""
 
     async def _talks(self, query: str, enterprise: Enterprise, phone: str) -> list[Talk]:
         tail = last9(phone.lstrip("+"))
@@ -47,11 +47,12 @@ class History:
 
 
 def talks_of(events: Iterable[tuple[str, CallEvent]]) -> list[Talk]:
-    """Fold stored events, each with its call, into the calls that an extension answered."""
+    """Fold stored events, each with its call, into the calls that an extension answered, in the order they began."""
     calls: dict[str, list[CallEvent]] = defaultdict(list)
     for call, event in events:
         calls[call].append(event)
-    return [talk for call, stored in calls.items() for talk in _answered(call, stored)]
+    talks = (talk for call, stored in calls.items() for talk in _answered(call, stored))
+    return sorted(talks, key=lambda talk: talk.began_at)
 
 
 def _answered(call: str, events: Iterable[CallEvent]) -> Iterable[Talk]:

@@ -53,7 +53,10 @@ async def get_customer_data(request: web.Request) -> web.Response:
     except Exception:
         log.exception("smart redirect", source="error", ms=budget.elapsed_ms)
         answer = SAFE
-    return web.Response(body=answer, content_type="application/json")
+    response = web.Response(body=answer, content_type="application/json")
+    if not request.content.is_eof():
+        response.force_close()
+    return response
 
 
 async def _dialplan_answer(request: web.Request, budget: Budget) -> bytes:
