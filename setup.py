@@ -47,6 +47,7 @@ setup(
         "aiohttp>=3.14,<4",
         "aiohttp-jinja2>=1.6,<2",
         "asyncpg>=0.31,<0.33",
+        "asyncssh>=2.24,<3",
         "msgspec>=0.20,<0.23",
         "orjson>=3.11,<4",
         "phonenumbers>=9,<10",

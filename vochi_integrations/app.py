@@ -21,12 +21,16 @@ from vochi_integrations.instance import claimed_folder
 from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
+    CLICKS,
     DATABASE,
     DISPATCHER,
+    FOLLOWER,
     INTEGRATIONS,
     JOURNAL,
     OUTBOX,
+    PBX,
     REDIRECTOR,
+    RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
     STORE,
@@ -35,16 +39,20 @@ from vochi_integrations.keys import (
 )
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.outbox import Outbox
-from vochi_integrations.pbx import redirector as redirecting
 from vochi_integrations.pbx.callers import Callers
+from vochi_integrations.pbx.clicks import Clicks
+from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.control import PbxControl
+from vochi_integrations.pbx.follower import Follower
 from vochi_integrations.pbx.history import History
-from vochi_integrations.pbx.redirector import Redirector
+from vochi_integrations.pbx.redirector import LOGGED_AS, Redirector
+from vochi_integrations.pbx.ssh import SshHosts
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, deliveries, gateway, intake, redirect, status, traces
+from vochi_integrations.web import cache, deliveries, gateway, intake, makecall, redirect, status, traces, webhooks
 from vochi_integrations.web.middlewares import errors
 
 BODY_LIMIT = 65_536
@@ -130,13 +138,17 @@ async def _running(
     idle_seconds = settings.calls.orphan_close_seconds
     journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
     replayer = Replayer(spooled, journal, outbox)
-    callers = Callers(integrations, settings.breaker, dispatcher.window)
-    redirector = Redirector(callers, History(database), outbox)
     async with _readable(dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
+    hosts = SshHosts(settings.asterisk)
+    control = PbxControl(settings.asterisk, hosts)
+    follower = Follower(database, control, store)
+    clicks = Clicks(database, control, follower)
+    callers = Callers(integrations, settings.breaker, dispatcher.window)
+    redirector = Redirector(callers, History(database), outbox, control)
     listener = ConfigListener(dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -149,7 +161,8 @@ async def _running(
         "outbox": dispatcher.poll(),
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
-        "retention": Retention(database, settings.retention, [*integrations, redirecting.LOGGED_AS]).run(),
+        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE, LOGGED_AS]).run(),
+        "clicks": follower.run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -163,11 +176,18 @@ async def _running(
             OUTBOX: outbox,
             REDIRECTOR: redirector,
             INTEGRATIONS: integrations,
+            PBX: control,
+            CLICKS: clicks,
+            FOLLOWER: follower,
+            RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
             UPTIME: Uptime(time.monotonic()),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
+        await clicks.close()
+        await follower.close()
     await redirector.close()
+    await hosts.close()
     await store.close()
     journal.close()
     outbox.close()
@@ -195,6 +215,8 @@ def create_public() -> web.Application:
     app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
     app.add_routes(redirect.public_routes())
+    app.add_routes(webhooks.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
     return app
 
@@ -206,6 +228,7 @@ def create_internal() -> web.Application:
     app.add_routes(redirect.internal_routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
     app.add_routes(status.internal_routes)

@@ -10,6 +10,10 @@ from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.clicks import Clicks
+from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.control import PbxControl
+from vochi_integrations.pbx.follower import Follower
 from vochi_integrations.pbx.redirector import Redirector
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
@@ -32,3 +36,7 @@ OUTBOX = web.AppKey("outbox", Outbox)
 REDIRECTOR = web.AppKey("redirector", Redirector)
 UPTIME = web.AppKey("uptime", Uptime)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")
+PBX = web.AppKey("pbx", PbxControl)
+CLICKS = web.AppKey("clicks", Clicks)
+FOLLOWER = web.AppKey("follower", Follower)
+RETAILCRM_CLIENTS = web.AppKey("retailcrm_clients", ClientIds)

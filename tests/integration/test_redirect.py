@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ from tests.cut import cut
 from tests.integration.test_call_path import fresh_id, post
 from tests.kinds import LINE, dial, hangup, start, talk
 from tests.lab import CODES, NUMBER, TOKEN, DaemonUnderTest, Lab, eventually, until
+from tests.pbx.server import SshPbx, ssh_pbx
 from vochi_integrations.db import queries
 from vochi_integrations.emulators.retailcrm.people import Customer
 from vochi_integrations.pbx import callers
@@ -25,7 +27,13 @@ MANAGER = "/api/v5/telephony/manager"
 BUDGET = 800.0
 
 
-def smart(mode: str = "routing+name", key: str = f"gsm:{LINE}", **line: object) -> dict[str, object]:
+@pytest.fixture
+async def pbx(tmp_path: Path) -> AsyncIterator[SshPbx]:
+    async with ssh_pbx(tmp_path) as running:
+        yield running
+
+
+def smart(mode: str = "routing+name", key: str = f"gsm:{LINE}", **line: Any) -> dict[str, object]:
     settings = {"enabled": True, "do_routing": True, "algorithm": "retailcrm", "send_customer_name": True, **line}
     return {"mode": mode, "lines": {key: settings}}
 
@@ -49,7 +57,7 @@ def inquiries(lab: Lab) -> int:
 
 
 @asynccontextmanager
-async def a_company(lab: Lab, config: object = None, **overrides: object) -> AsyncIterator[DaemonUnderTest]:
+async def a_company(lab: Lab, config: object = None, **overrides: Any) -> AsyncIterator[DaemonUnderTest]:
     await lab.add_company()
     await set_smart(lab, smart() if config is None else config)
     customers(lab)
@@ -140,7 +148,7 @@ async def test_settings_decide_by_line(lab: Lab) -> None:
     await lab.sql.execute("INSERT INTO shops(id, enterprise_number, name) VALUES (1, $1, 'Магазин')", NUMBER)
     await lab.sql.execute("INSERT INTO shop_lines VALUES (1, 1, $1)", NUMBER)
     await lab.sql.execute("INSERT INTO shop_sip_lines VALUES (1, 1, $1)", NUMBER)
-    both = {"send_line_name": True, "send_shop_name": True, "shop_name_order": 1}
+    both: dict[str, Any] = {"send_line_name": True, "send_shop_name": True, "shop_name_order": 1}
     async with a_company(lab) as daemon:
         manager = await id_of(lab, "151")
 
@@ -410,3 +418,28 @@ async def test_a_customers_calls_are_found_by_index(lab: Lab, query: str) -> Non
         assert "call_events_stream" in text
         assert "Seq Scan" not in text
         assert "call_events_pkey" not in text
+
+
+async def test_a_channel_is_moved_in_the_background_and_the_pbx_is_believed_only_by_its_words(
+    lab: Lab, pbx: SshPbx
+) -> None:
+    """Asterisk's exit status is 0 whatever happened: a redirect counts when its answer says so."""
+    channel, said = f"SIP/{LINE}-00000004", ""
+    pbx.answer = lambda _: (said, 0)
+    async with a_company(lab, **pbx.settings()) as daemon:
+        body = {"enterprise_number": NUMBER, "phone": CUSTOMER, "channel": channel, "unique_id": "1.7"}
+        assert (await ask_us(daemon, **body | {"phone": STRANGER}))[1]["extension"] is None
+        assert (await ask_us(daemon, **body | {"channel": "SIP/1;reboot x"}))[0] == 400
+
+        async def kept(*statuses: str) -> None:
+            rows = await lab.sql.fetch("SELECT * FROM integration_logs WHERE event_type = 'channel_redirect'")
+            assert [row["status"] for row in rows] == list(statuses)
+            assert {tuple(row["request_data"].values()) for row in rows} == {(channel, "151")}
+
+        assert (await ask_us(daemon, **body))[1]["extension"] == "151"
+        await eventually(lambda: kept("error"))
+        said = f"Channel '{channel}' successfully redirected to inoffice,151,1"
+        assert (await ask_us(daemon, **body))[1]["extension"] == "151"
+        await eventually(lambda: kept("error", "success"))
+    moved = f"asterisk -rx 'channel redirect {channel} inoffice,151,1'"
+    assert [command for command in pbx.commands if "channel redirect" in command] == [moved] * 2

@@ -34,7 +34,7 @@ def company(smart: object = None, **directory: Any) -> Enterprise:
     return Enterprise(number="0367", smart=read_smart(smart), directory=Directory(**known))
 
 
-def one_line(key: str = f"gsm:{LINE}", mode: str = "routing+name", **line: object) -> dict[str, object]:
+def one_line(key: str = f"gsm:{LINE}", mode: str = "routing+name", **line: Any) -> dict[str, object]:
     return {"mode": mode, "lines": {key: {"enabled": True, "do_routing": True, "algorithm": "retailcrm", **line}}}
 
 
@@ -62,8 +62,8 @@ def test_strange_lines_shops_and_trunks_make_no_other_answer(
     trunk: str, line: str, shop: str, customer: str, order: list[str]
 ) -> None:
     """The trunk comes from the network and from the settings; it may be anything as well."""
-    switched_on = {f"send_{part}_name": True for part in order}
-    orders = {f"{part}_name_order": order.index(part) for part in order}
+    switched_on: dict[str, Any] = {f"send_{part}_name": True for part in order}
+    orders: dict[str, Any] = {f"{part}_name_order": order.index(part) for part in order}
     smart = one_line(f"gsm:{trunk}", **switched_on, **orders)
     enterprise = company(smart, line_names={trunk: line}, shops={trunk: shop})
     question = question_of(enterprise, PHONE, trunk)
@@ -172,9 +172,9 @@ def test_a_number_that_is_no_customer_asks_nobody(phone: object) -> None:
 
 def test_parts_of_the_name_come_in_their_order() -> None:
     names: dict[str, Any] = {"line_names": {LINE: "Главная, 1"}, "shops": {LINE: "Минск"}}
-    switches = {"send_line_name": True, "send_shop_name": True, "send_customer_name": True}
+    switches: dict[str, Any] = {"send_line_name": True, "send_shop_name": True, "send_customer_name": True}
 
-    def shown(customer: str = "Жук Виктор", **line: object) -> str:
+    def shown(customer: str = "Жук Виктор", **line: Any) -> str:
         enterprise = company(one_line(**{**switches, **line}), **names)
         return shown_name(question_of(enterprise, PHONE, LINE), enterprise.directory, customer)
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from vochi_integrations.domain import Delivery, Effect, Enterprise
 from vochi_integrations.errors import DeliveryError
+from vochi_integrations.settings import Secret
 
 
 class Answer(Struct, kw_only=True):
@@ -49,6 +50,11 @@ class IntegrationConfig(Protocol):
     @property
     def problem(self) -> str: ...
 
+    @property
+    def client_id(self) -> Secret:
+        """What the CRM proves itself by when it calls us; empty when it was never given one."""
+        ...
+
 
 class Integration(Protocol):
     """One CRM. `batch_size` is how many records one request can carry."""
@@ -68,6 +74,16 @@ class Integration(Protocol):
         """Say what the CRM is to be told of an effect, skips with their reason included."""
         ...
 
+    def extension_of(self, enterprise: Enterprise, user: str) -> str | None:
+        """Return the extension of a user of the CRM, None when they have none."""
+        ...
+
+    def read_activity(self, enterprise: Enterprise, given: Mapping[str, object]) -> dict[str, object]:
+        """Read the CRM's notice that our module was frozen, switched or moved; return what of the tenant's
+        settings it changes. Raises BadRequestError.
+        """
+        ...
+
     async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
         """Make one request for deliveries of one kind; one answer each, in their order. Never raises for the CRM."""
         ...
@@ -80,10 +96,6 @@ class Integration(Protocol):
         """Ask who a caller is and who is responsible for them. Never raises for the CRM."""
         ...
 
-    def extension_of(self, manager: str, enterprise: Enterprise) -> str:
-        """Return the extension that our own mapping gives a manager of the CRM, "" when none."""
-        ...
-
-    def manager_of(self, extension: str, enterprise: Enterprise) -> str:
-        """Return the manager of the CRM that an extension is mapped to, "" when none."""
+    def user_of(self, enterprise: Enterprise, extension: str) -> str | None:
+        """Return the user of the CRM that has an extension, None when nobody has it."""
         ...

@@ -10,7 +10,7 @@ from vochi_integrations import clock
 from vochi_integrations.background import Errands
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.domain import CallEvent, Enterprise, Reason
-from vochi_integrations.errors import DeliveryError
+from vochi_integrations.errors import DeliveryError, PbxError
 from vochi_integrations.integrations.base import Answer, Caller, Integration
 from vochi_integrations.pbx.callers import Callers, Known
 from vochi_integrations.pbx.history import History
@@ -35,6 +35,12 @@ class LogRows(Protocol):
     def log_answer(self, enterprise: str, integration: str, call: str, answer: Answer) -> None: ...
 
 
+class Switchboard(Protocol):
+    """Who moves a channel: the PBX's control. Raises PbxError, also when the PBX did not do it."""
+
+    async def redirect_channel(self, enterprise: Enterprise, channel: str, extension: str) -> None: ...
+
+
 class Asked(NamedTuple):
     """The CRM that is asked, None when none is, and what is known there; `cached` when nobody has to wait for it."""
 
@@ -50,10 +56,11 @@ class Asked(NamedTuple):
 class Redirector:
     """Decides who gets a call. A decision never waits longer than its deadline, whatever hangs."""
 
-    def __init__(self, callers: Callers, history: History, rows: LogRows) -> None:
+    def __init__(self, callers: Callers, history: History, rows: LogRows, switchboard: Switchboard) -> None:
         self._callers = callers
         self._history = history
         self._rows = rows
+        self._switchboard = switchboard
         self._errands = Errands()
 
     async def close(self) -> None:
@@ -117,7 +124,7 @@ class Redirector:
         if integration is None or caller is None:
             return None
         code = caller.code if caller.code in enterprise.directory.internal else ""
-        mapped = integration.extension_of(caller.manager, enterprise) if caller.manager else ""
+        mapped = integration.extension_of(enterprise, caller.manager) if caller.manager else None
         return _decision(enterprise, question, integration.name, mapped or code, caller.manager)
 
     def _by_history(
@@ -127,9 +134,26 @@ class Redirector:
         if not extension or extension not in enterprise.directory.ids:
             return None
         integration = self._callers.integration(question.crm, enterprise)
-        manager = integration.manager_of(extension, enterprise) if integration else ""
+        manager = integration.user_of(enterprise, extension) if integration else None
         source = question.algorithm if question.algorithm in OWN_HISTORY else "last_call"
-        return _decision(enterprise, question, source, extension, manager)
+        return _decision(enterprise, question, source, extension, manager or "")
+
+    def move(self, enterprise: Enterprise, channel: str, extension: str, call: str) -> None:
+        """Send a caller's channel to an extension, in the background; what came of it is kept."""
+        self._errands.start(self._move(enterprise, channel, extension, call), "redirect")
+
+    async def _move(self, enterprise: Enterprise, channel: str, extension: str, call: str) -> None:
+        began, answer = clock.now(), Answer(event_type="channel_redirect", request={})
+        try:
+            await self._switchboard.redirect_channel(enterprise, channel, extension)
+        except PbxError as error:
+            log.warning("call not redirected", enterprise=enterprise.number, call=call, error=str(error))
+            answer.error = DeliveryError(error.reason, str(error))
+        else:
+            log.info("call redirected", enterprise=enterprise.number, call=call, extension=extension)
+        answer.request = {"channel": channel, "extension": extension}
+        answer.started_at, answer.elapsed_ms = began, round((clock.now() - began) * 1000, 2)
+        self._rows.log_answer(enterprise.number, LOGGED_AS, call, answer)
 
     def record(
         self, enterprise: Enterprise, question: Question, decision: Decision, *, call: str, elapsed_ms: float

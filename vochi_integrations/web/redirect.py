@@ -13,6 +13,7 @@ from vochi_integrations.domain import Enterprise
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import read_json, read_token
 from vochi_integrations.keys import REDIRECTOR, SETTINGS, STORE
+from vochi_integrations.pbx.commands import CHANNEL
 from vochi_integrations.pbx.redirect import SAFE, Decision, open_question, question_of
 from vochi_integrations.web.answers import error_answer, json_answer
 
@@ -94,7 +95,7 @@ async def smart_redirect(request: web.Request) -> web.Response:
             body = read_json(await request.read())
     except TimeoutError:
         return json_answer(_answer(Decision(source="timeout"), budget.elapsed_ms))
-    number, phone = read_token(body.get("enterprise_number")), _phone(body)
+    number, phone, channel = read_token(body.get("enterprise_number")), _phone(body), _channel(body)
     enterprise = await _by_number(request, number, budget)
     if enterprise is None:
         return error_answer(404, "unknown_enterprise", "there is no enterprise with this number")
@@ -103,6 +104,8 @@ async def smart_redirect(request: web.Request) -> web.Response:
     decision = await redirector.decide(enterprise, question, budget.deadline)
     call, elapsed_ms = _text(body.get("unique_id")), budget.elapsed_ms
     redirector.record(enterprise, question, decision, call=call, elapsed_ms=elapsed_ms)
+    if channel and decision.extension:
+        redirector.move(enterprise, channel, decision.extension, call)
     return json_answer(_answer(decision, elapsed_ms))
 
 
@@ -131,6 +134,16 @@ def _phone(body: Mapping[str, Any]) -> str:
     if not PHONE.fullmatch(phone):
         raise BadRequestError("phone must have 3 to 15 digits, with or without a plus")
     return phone
+
+
+def _channel(body: Mapping[str, Any]) -> str:
+    """Return the channel to move, "" when none is named. Raises BadRequestError for what no channel is called."""
+    channel = body.get("channel")
+    if channel in (None, ""):
+        return ""
+    if not isinstance(channel, str) or not CHANNEL.fullmatch(channel):
+        raise BadRequestError("channel must be a channel's name, e.g. SIP/0001363-00000004")
+    return channel
 
 
 def _text(value: object) -> str:

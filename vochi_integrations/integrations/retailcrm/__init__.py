@@ -8,6 +8,7 @@ import aiohttp
 from vochi_integrations.domain import Delivery, Effect, Enterprise
 from vochi_integrations.integrations.base import Answer, Inquiry
 from vochi_integrations.integrations.retailcrm import responsible
+from vochi_integrations.integrations.retailcrm.activity import read_activity
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
 from vochi_integrations.integrations.retailcrm.mapping import NAME, customer_phone, plan
@@ -34,6 +35,12 @@ class RetailCrmIntegration:
     def plan(self, effect: Effect, enterprise: Enterprise) -> list[Delivery]:
         return plan(effect, enterprise, _config(enterprise))
 
+    def extension_of(self, enterprise: Enterprise, user: str) -> str | None:
+        return _config(enterprise).extensions.get(user)
+
+    def read_activity(self, enterprise: Enterprise, given: Mapping[str, object]) -> dict[str, object]:
+        return read_activity(given, _config(enterprise), allow_insecure=self._settings.crm.allow_insecure_urls)
+
     async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
         config = _config(enterprise)
         payloads = [delivery.payload for delivery in deliveries]
@@ -49,11 +56,8 @@ class RetailCrmIntegration:
     async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
         return await responsible.ask(self._client, _config(enterprise), phone)
 
-    def extension_of(self, manager: str, enterprise: Enterprise) -> str:
-        return _config(enterprise).extensions.get(manager, "")
-
-    def manager_of(self, extension: str, enterprise: Enterprise) -> str:
-        return _config(enterprise).users.get(extension, "")
+    def user_of(self, enterprise: Enterprise, extension: str) -> str | None:
+        return _config(enterprise).users.get(extension)
 
 
 def _config(enterprise: Enterprise) -> RetailCrmConfig:

@@ -27,6 +27,7 @@ class RetailCrmConfig(Struct, frozen=True, kw_only=True):
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     record_owner: Literal["first", "last"] = "first"
     record_url: str = ""
+    client_id: Secret = field(default_factory=Secret)
     problem: str = ""
 
 
@@ -39,6 +40,7 @@ def read_config(raw: Mapping[str, Any], settings: Settings) -> RetailCrmConfig:
     elif not problem and not str(api_key).strip().isprintable():
         problem = "api_key has characters that no key has"
     extensions = _read_extensions(raw.get("user_extensions"))
+    client_id = raw.get("client_id")
     defaults = settings.retailcrm
     return RetailCrmConfig(
         enabled=raw.get("enabled") is True,
@@ -50,6 +52,7 @@ def read_config(raw: Mapping[str, Any], settings: Settings) -> RetailCrmConfig:
         zone=_read_zone(raw.get("timezone"), defaults),
         record_owner="last" if raw.get("record_owner", settings.calls.record_owner) == "last" else "first",
         record_url=defaults.record_url,
+        client_id=Secret(client_id.strip() if isinstance(client_id, str) else ""),
         problem=problem,
     )
 
