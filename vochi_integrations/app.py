@@ -12,8 +12,13 @@ from aiohttp import web
 from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
+from vochi_integrations.admin import api, shell
+from vochi_integrations.admin.access import guard
+from vochi_integrations.admin.problems import as_pages
 from vochi_integrations.background import Background, background, wait_for
+from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
+from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.errors import SpoolError, StartupError
@@ -21,7 +26,9 @@ from vochi_integrations.instance import claimed_folder
 from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
+    CIPHER,
     CLICKS,
+    CONFIGS,
     DATABASE,
     DISPATCHER,
     FOLLOWER,
@@ -88,6 +95,7 @@ class Daemon(Struct):
 async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
     """Open everything. Raises StartupError, one line for the operator, when that is not possible."""
     lease = settings.delivery.lease
+    cipher = Cipher(settings.secrets.keys)
     with claimed_folder(settings.state_dir) as owner:
         async with database_of(settings) as dsn:
             await db.migrate(dsn)
@@ -95,7 +103,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
                 db.connected(dsn) as database,
                 client_session() as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
-                _running(settings, dsn, database, session, Outbox(database, spooled, owner, lease)) as running,
+                _running(settings, cipher, database, session, Outbox(database, spooled, owner, lease)) as running,
             ):
                 yield running
 
@@ -123,7 +131,7 @@ async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
 @asynccontextmanager
 async def _running(
     settings: Settings,
-    dsn: str,
+    cipher: Cipher,
     database: Database,
     session: aiohttp.ClientSession,
     outbox: Outbox,
@@ -138,7 +146,7 @@ async def _running(
     idle_seconds = settings.calls.orphan_close_seconds
     journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
     replayer = Replayer(spooled, journal, outbox)
-    async with _readable(dsn):
+    async with _readable(database.dsn):
         await store.load_all()
         await replayer.drain(at_start=True)
         await outbox.take_over()
@@ -149,7 +157,7 @@ async def _running(
     clicks = Clicks(database, control, follower)
     callers = Callers(integrations, settings.breaker, dispatcher.window)
     redirector = Redirector(callers, History(database), outbox, control)
-    listener = ConfigListener(dsn, store, settings.cache.heartbeat)
+    listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
         "snapshot": store.keep_fresh(),
@@ -180,7 +188,10 @@ async def _running(
             CLICKS: clicks,
             FOLLOWER: follower,
             RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
+            CIPHER: cipher,
+            CONFIGS: ConfigStore(database, cipher, store.expire),
             UPTIME: Uptime(time.monotonic()),
+            **await shell.parts(database, settings),
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
@@ -212,12 +223,14 @@ def _with(app: web.Application, found: Mapping[web.AppKey[Any], object]) -> web.
 
 def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
-    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[as_pages, errors, guard], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
     app.add_routes(redirect.public_routes())
     app.add_routes(webhooks.routes)
     app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
+    shell.add_to(app)
+    app.add_routes(api.public_routes())
     return app
 
 
@@ -231,5 +244,6 @@ def create_internal() -> web.Application:
     app.add_routes(makecall.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
+    app.add_routes(api.internal_routes())
     app.add_routes(status.internal_routes)
     return app

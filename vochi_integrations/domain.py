@@ -46,6 +46,8 @@ class Reason(StrEnum):
     NO_POPUP = "no_popup"
     INTERRUPTED = "interrupted"
     INFORMATIONAL = "informational"
+    EVENT_OFF = "event_off"
+    PRIVATE_ADDRESS = "private_address"
 
 
 class Party(StrEnum):

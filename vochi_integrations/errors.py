@@ -17,6 +17,14 @@ class BadRequestError(VochiError):
     """The caller sent something unusable; the message says what to change (HTTP 400)."""
 
 
+class UnknownEnterpriseError(VochiError):
+    """There is no enterprise with this number (HTTP 404)."""
+
+
+class UndecryptableError(VochiError):
+    """A stored secret cannot be read with the keys of `secrets.keys`; the message never shows it."""
+
+
 class JournalError(VochiError):
     """An event could not be made durable, so it must not be acknowledged (HTTP 503)."""
 

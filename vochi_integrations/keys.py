@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from msgspec import Struct
 
+from vochi_integrations.cipher import Cipher
+from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.integrations.base import Integration
@@ -15,7 +17,7 @@ from vochi_integrations.pbx.clients import ClientIds
 from vochi_integrations.pbx.control import PbxControl
 from vochi_integrations.pbx.follower import Follower
 from vochi_integrations.pbx.redirector import Redirector
-from vochi_integrations.settings import Settings
+from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
 
@@ -35,6 +37,9 @@ DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
 REDIRECTOR = web.AppKey("redirector", Redirector)
 UPTIME = web.AppKey("uptime", Uptime)
+JWT_SECRET = web.AppKey("jwt_secret", Secret)
+CIPHER = web.AppKey("cipher", Cipher)
+CONFIGS = web.AppKey("configs", ConfigStore)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")
 PBX = web.AppKey("pbx", PbxControl)
 CLICKS = web.AppKey("clicks", Clicks)

@@ -10,6 +10,8 @@ from vochi_integrations.integrations.base import Integration
 from vochi_integrations.integrations.retailcrm import RetailCrmIntegration
 from vochi_integrations.settings import Settings
 
+ADMINISTERED = RetailCrmIntegration.name  # the CRM the administrator's pages are about
+
 
 def create_integrations(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Integration]:
     """Return every CRM this daemon can deliver to, by the name of its key in `integrations_config`."""

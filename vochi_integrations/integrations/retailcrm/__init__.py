@@ -5,10 +5,12 @@ from typing import Any, cast
 
 import aiohttp
 
+from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
-from vochi_integrations.integrations.base import Answer, Inquiry
+from vochi_integrations.integrations.base import Administration, Answer, Inquiry
 from vochi_integrations.integrations.retailcrm import responsible
 from vochi_integrations.integrations.retailcrm.activity import read_activity
+from vochi_integrations.integrations.retailcrm.administration import RetailCrmAdministration
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
 from vochi_integrations.integrations.retailcrm.mapping import NAME, customer_phone, plan
@@ -23,10 +25,12 @@ class RetailCrmIntegration:
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
+        self._cipher = Cipher(settings.secrets.keys)
         self._client = RetailCrmClient(session, settings.delivery.timeout)
+        self.administration: Administration = RetailCrmAdministration(settings, session)
 
     def read_config(self, raw: Mapping[str, Any]) -> RetailCrmConfig:
-        return read_config(raw, self._settings)
+        return read_config(raw, self._settings, self._cipher)
 
     def account(self, enterprise: Enterprise) -> Hashable:
         config = _config(enterprise)

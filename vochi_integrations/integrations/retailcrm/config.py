@@ -8,14 +8,29 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
+from vochi_integrations.cipher import Cipher
+from vochi_integrations.errors import UndecryptableError
 from vochi_integrations.events import decoded
 from vochi_integrations.settings import RetailCrm, Secret, Settings
+
+PLAIN = Cipher()
+
+
+class Sent(Struct, frozen=True):
+    """Which events the company wants in its CRM: pop-ups of calls in and out, their closing, records."""
+
+    popup_in: bool = field(default=True, name="in")
+    popup_out: bool = field(default=True, name="out")
+    hangup: bool = True
+    history: bool = True
 
 
 class RetailCrmConfig(Struct, frozen=True, kw_only=True):
     """`extensions` maps a CRM user id to an extension, `users` the other way; `url` is the account's origin.
 
-    `problem` says why nothing can be sent, "" when it can.
+    `missed_extension` and `missed_user` are who a missed call belongs to, "" for nobody. `client_id` proves the CRM's
+    own requests, `token_id` is in the link that signs an administrator in; "" before the registration. `problem` says
+    why nothing can be sent, "" when it can.
     """
 
     enabled: bool = False
@@ -27,34 +42,65 @@ class RetailCrmConfig(Struct, frozen=True, kw_only=True):
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     record_owner: Literal["first", "last"] = "first"
     record_url: str = ""
+    record_link: bool = True
+    smart_redirect: bool = True
+    events: Sent = Sent()
+    missed_extension: str = ""
+    missed_user: str = ""
     client_id: Secret = field(default_factory=Secret)
+    token_id: Secret = field(default_factory=Secret)
     problem: str = ""
 
 
-def read_config(raw: Mapping[str, Any], settings: Settings) -> RetailCrmConfig:
+def read_config(raw: Mapping[str, Any], settings: Settings, cipher: Cipher = PLAIN) -> RetailCrmConfig:
     """Read what the tenant has set; wrong values fall back to the daemon's settings, or become `problem`."""
-    url, problem = read_domain(raw.get("domain"), allow_insecure=settings.crm.allow_insecure_urls)
-    api_key = raw.get("api_key")
-    if not problem and not (isinstance(api_key, str) and api_key.strip()):
-        problem = "api_key is not set"
-    elif not problem and not str(api_key).strip().isprintable():
-        problem = "api_key has characters that no key has"
+    url, wrong_domain = read_domain(raw.get("domain"), allow_insecure=settings.crm.allow_insecure_urls)
+    api_key, wrong_key = _read_key(raw.get("api_key"), cipher)
     extensions = _read_extensions(raw.get("user_extensions"))
-    client_id = raw.get("client_id")
     defaults = settings.retailcrm
     return RetailCrmConfig(
         enabled=raw.get("enabled") is True,
         url=url,
-        api_key=Secret(api_key.strip() if isinstance(api_key, str) else ""),
+        api_key=Secret(api_key),
         extensions=extensions,
         users={extension: user for user, extension in reversed(extensions.items())},
         region=_read_region(raw.get("region"), defaults),
         zone=_read_zone(raw.get("timezone"), defaults),
         record_owner="last" if raw.get("record_owner", settings.calls.record_owner) == "last" else "first",
         record_url=defaults.record_url,
-        client_id=Secret(client_id.strip() if isinstance(client_id, str) else ""),
-        problem=problem,
+        record_link=raw.get("record_link") is not False,
+        smart_redirect=raw.get("smart_redirect") is not False,
+        events=_read_events(raw.get("events")),
+        missed_extension=_read_text(raw.get("missed_extension")),
+        missed_user=_read_text(raw.get("missed_user")),
+        client_id=Secret(_read_text(raw.get("client_id"))),
+        token_id=Secret(_read_text(raw.get("token_id"))),
+        problem=wrong_domain or wrong_key,
     )
+
+
+def _read_key(value: object, cipher: Cipher) -> tuple[str, str]:
+    """Return (key, "") or ("", what is wrong); a key is stored plain or encrypted."""
+    stored = value.strip() if isinstance(value, str) else ""
+    if not stored:
+        return "", "api_key is not set"
+    try:
+        key = cipher.decrypt(stored).strip()
+    except UndecryptableError as error:
+        return "", f"api_key cannot be read: {error}; enter it again"
+    return (key, "") if key.isprintable() else ("", "api_key has characters that no key has")
+
+
+def _read_text(value: object) -> str:
+    """Read an id: numbers are as good as texts."""
+    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _read_events(value: object) -> Sent:
+    """Everything is sent but what is false."""
+    flags = decoded(value)
+    off = {name for name, flag in flags.items() if flag is False} if isinstance(flags, dict) else set()
+    return Sent("in" not in off, "out" not in off, "hangup" not in off, "history" not in off)
 
 
 def read_domain(value: object, *, allow_insecure: bool) -> tuple[str, str]:
