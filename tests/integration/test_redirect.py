@@ -443,3 +443,40 @@ async def test_a_channel_is_moved_in_the_background_and_the_pbx_is_believed_only
         await eventually(lambda: kept("error", "success"))
     moved = f"asterisk -rx 'channel redirect {channel} inoffice,151,1'"
     assert [command for command in pbx.commands if "channel redirect" in command] == [moved] * 2
+
+
+async def test_an_administrator_sees_who_would_get_a_call(lab: Lab) -> None:
+    """Without a line by the CRM and our history; with a line as its dialplan would be answered."""
+    async with a_company(lab) as daemon:
+        context = f"mngr{await id_of(lab, '151')}_{LINE}_1"
+
+        async def who(phone: str, number: str = NUMBER, **query: str) -> tuple[int, Any]:
+            url = f"{daemon.internal}/api/who-gets/{number}"
+            return await daemon.send("GET", url, params={"phone": phone, **query})
+
+        status, found = await who("+375 (29) 000-00-01")
+        assert status == 200
+        assert 0 < found.pop("elapsed_ms") < BUDGET
+        expected = {"extension": "151", "manager_id": str(CODES["151"]), "source": "retailcrm", "cached": False}
+        assert found == {**expected, "context": None, "name": ""}
+        again = (await who(CUSTOMER, trunk=LINE))[1]
+        assert again.pop("elapsed_ms") < 50
+        assert again == {**expected, "cached": True, "context": context, "name": "Жук Виктор"}
+        assert (await who(CUSTOMER, trunk="0009999"))[1]["source"] == "line_off"
+        assert (await who(STRANGER))[1]["source"] == "none"
+        assert (await who("abc"))[0] == 400
+        assert (await who(CUSTOMER, number="9999"))[0] == 404
+        assert await lab.sql.fetchval("SELECT count(*) FROM integration_logs") == 0
+
+
+async def test_a_tenant_may_keep_its_crm_from_routing(lab: Lab) -> None:
+    async with a_company(lab) as daemon:
+        await lab.sql.execute("UPDATE enterprises SET integrations_config['retailcrm']['smart_redirect'] = 'false'")
+
+        async def seen(name: str) -> None:
+            assert cut(await ask(daemon)) == (name, "")
+
+        await eventually(lambda: seen("Жук Виктор"))
+        assert (await ask_us(daemon, enterprise_number=NUMBER, phone=CUSTOMER))[1]["extension"] is None
+        await set_smart(lab, smart(send_customer_name=False))
+        await eventually(lambda: seen(""))

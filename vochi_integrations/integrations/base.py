@@ -209,6 +209,10 @@ class Integration(Protocol):
         """Return an incoming caller's number as the CRM is asked for it."""
         ...
 
+    def routes_callers(self, enterprise: Enterprise) -> bool:
+        """Tell whether the tenant lets this CRM say who gets a call."""
+        ...
+
     async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
         """Ask who a caller is and who is responsible for them. Never raises for the CRM."""
         ...

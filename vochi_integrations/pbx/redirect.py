@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vochi_integrations.domain import Directory, Enterprise, NamePart, SmartLine
+from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import is_outside
 from vochi_integrations.phones import classify
 from vochi_integrations.smart import PRIMARY
@@ -20,6 +21,8 @@ NAME_SIZE = 64
 CUT_BY_DIALPLAN = frozenset(',"\\;${}[]()')
 NO_TEXT = frozenset({"Cc", "Cs"})
 CONTEXT_PART = re.compile(r"[A-Za-z0-9_.+@-]{1,48}", re.ASCII)
+PHONE = re.compile(r"\+?\d{3,15}", re.ASCII)
+SEPARATORS = re.compile(r"[\s().\-]+")
 OWN_HISTORY = ("last_call", "first_call")
 
 
@@ -66,6 +69,14 @@ class Decision(Struct, frozen=True, kw_only=True):
     @property
     def body(self) -> bytes:
         return body(self.name, self.context)
+
+
+def read_phone(text: str) -> str:
+    """Return a number as a person or a service writes it, without separators. Raises BadRequestError."""
+    phone = SEPARATORS.sub("", text)
+    if not PHONE.fullmatch(phone):
+        raise BadRequestError("phone must have 3 to 15 digits, with or without a plus")
+    return phone
 
 
 def question_of(enterprise: Enterprise, phone: object, trunk: str) -> Question:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 import structlog
+from msgspec.structs import replace
 
 from vochi_integrations import clock
 from vochi_integrations.background import Errands
@@ -70,10 +71,12 @@ class Redirector:
     def prefetch(self, enterprise: Enterprise, event: CallEvent) -> None:
         """A call begins: ask the CRM now, so that the dialplan finds the answer here."""
         if enterprise.smart.lines:
-            self._ask(enterprise, question_of(enterprise, event.phone.digits, event.trunk))
+            question = question_of(enterprise, event.phone.digits, event.trunk)
+            self._ask(enterprise, self._permitted(enterprise, question))
 
     async def decide(self, enterprise: Enterprise, question: Question, deadline: float) -> Decision:
         """Say who gets a call; at `deadline` (loop time), from what is known by then."""
+        question = self._permitted(enterprise, question)
         if question.closed:
             return Decision(source=question.closed)
         asked = self._ask(enterprise, question)
@@ -93,6 +96,13 @@ class Redirector:
             name=shown_name(question, enterprise.directory, caller.name),
             cached=asked.cached,
         )
+
+    def _permitted(self, enterprise: Enterprise, question: Question) -> Question:
+        """Leave routing out where the tenant does not let the CRM decide on it; the name may still be shown."""
+        integration = self._callers.integration(question.crm, enterprise) if question.by_crm else None
+        if integration is None or integration.routes_callers(enterprise):
+            return question
+        return replace(question, routes=False, closed=question.closed or ("" if question.parts else "off"))
 
     def _ask(self, enterprise: Enterprise, question: Question) -> Asked:
         integration = self._callers.integration(question.crm, enterprise) if question.asks_crm else None

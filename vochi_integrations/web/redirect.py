@@ -1,7 +1,6 @@
 """Smart redirect over HTTP: the dialplan's question, and our own services' (facts: asterisk_hosts §5)."""
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +13,12 @@ from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import read_json, read_token
 from vochi_integrations.keys import REDIRECTOR, SETTINGS, STORE
 from vochi_integrations.pbx.commands import CHANNEL
-from vochi_integrations.pbx.redirect import SAFE, Decision, open_question, question_of
+from vochi_integrations.pbx.redirect import SAFE, Decision, open_question, question_of, read_phone
 from vochi_integrations.web.answers import error_answer, json_answer
 
 MARGIN = 0.1
 MOST_MARGIN = 0.08
 TENANT_SHARE = 0.3
-PHONE = re.compile(r"\+?\d{3,15}", re.ASCII)
-SEPARATORS = re.compile(r"[\s().\-]+")
 
 log = structlog.get_logger()
 
@@ -95,7 +92,11 @@ async def smart_redirect(request: web.Request) -> web.Response:
             body = read_json(await request.read())
     except TimeoutError:
         return json_answer(_answer(Decision(source="timeout"), budget.elapsed_ms))
-    number, phone, channel = read_token(body.get("enterprise_number")), _phone(body), _channel(body)
+    number, phone, channel = (
+        read_token(body.get("enterprise_number")),
+        read_phone(_text(body.get("phone"))),
+        _channel(body),
+    )
     enterprise = await _by_number(request, number, budget)
     if enterprise is None:
         return error_answer(404, "unknown_enterprise", "there is no enterprise with this number")
@@ -126,14 +127,6 @@ def _answer(decision: Decision, elapsed_ms: float) -> dict[str, object]:
         "source": decision.source,
         "elapsed_ms": elapsed_ms,
     }
-
-
-def _phone(body: Mapping[str, Any]) -> str:
-    """Return the caller's number. Raises BadRequestError when it is none."""
-    phone = SEPARATORS.sub("", _text(body.get("phone")))
-    if not PHONE.fullmatch(phone):
-        raise BadRequestError("phone must have 3 to 15 digits, with or without a plus")
-    return phone
 
 
 def _channel(body: Mapping[str, Any]) -> str:

@@ -57,6 +57,9 @@ class RetailCrmIntegration:
     def phone_of(self, enterprise: Enterprise, phone: str, trunk: str) -> str:
         return customer_phone(phone, "in", trunk, enterprise, _config(enterprise))
 
+    def routes_callers(self, enterprise: Enterprise) -> bool:
+        return _config(enterprise).smart_redirect
+
     async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
         return await responsible.ask(self._client, _config(enterprise), phone)
 
