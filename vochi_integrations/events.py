@@ -106,7 +106,10 @@ def read_event(
 
     `received_at` is UTC epoch seconds. `record_url` overrides the body's own.
     """
-    raw = canonical({key: value for key, value in body.items() if key not in ("Token", "token")})
+    kept = body.copy()
+    kept.pop("Token", None)
+    kept.pop("token", None)
+    raw = canonical(kept)
     return parse_event(
         kind,
         unique_id,

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import orjson
@@ -136,13 +137,19 @@ def redactor(*, show_phones: bool) -> Processor:
 
     def redact(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         for key, value in event.items():
-            if SECRET_KEYS.search(key):
+            if is_secret(key):
                 event[key] = MASK
             elif key in PHONE_KEYS and not show_phones:
                 event[key] = mask_phone(str(value))
         return event
 
     return redact
+
+
+@lru_cache(maxsize=1_024)
+def is_secret(name: str) -> bool:
+    """Tell whether what has this name must not be shown."""
+    return SECRET_KEYS.search(name) is not None
 
 
 def mask_phone(phone: str) -> str:
@@ -154,8 +161,7 @@ def mask_secret_values(value: Any) -> Any:
     """Return a copy of a configuration with secrets shown as `****` and their last four characters."""
     if isinstance(value, Mapping):
         return {
-            key: _mask_tail(item) if SECRET_KEYS.search(str(key)) else mask_secret_values(item)
-            for key, item in value.items()
+            key: _mask_tail(item) if is_secret(str(key)) else mask_secret_values(item) for key, item in value.items()
         }
     return value
 
@@ -168,7 +174,7 @@ def _mask_tail(value: object) -> object:
 def without_secrets(value: Any) -> Any:
     """Return a copy of JSON with every value under a secret's name masked."""
     if isinstance(value, Mapping):
-        return {key: MASK if SECRET_KEYS.search(str(key)) else without_secrets(item) for key, item in value.items()}
+        return {key: MASK if is_secret(str(key)) else without_secrets(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_secrets(item) for item in value]
     return value

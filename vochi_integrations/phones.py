@@ -11,9 +11,7 @@ from vochi_integrations.domain import Directory, Number, Party
 UNKNOWN = frozenset({"", "<unknown>", "unknown", "anonymous", "null", "none"})
 SEPARATORS = re.compile(r"[\s().\-]+")
 TECHNOLOGY = re.compile(r"^[A-Za-z0-9]*[A-Za-z]/", re.ASCII)
-INTERNAL = re.compile(r"\d{2,5}", re.ASCII)
-OUTSIDE = re.compile(r"\+?\d{6,}", re.ASCII)
-LINE_ID = re.compile(r"000\d{4}", re.ASCII)
+OUTSIDE_DIGITS = 6
 TRANSFORM = re.compile(r"([^{}]*)\{(\d{1,2})\}", re.ASCII)
 NOBODY = Number()
 
@@ -31,14 +29,21 @@ def classify(value: object, directory: Directory, trunk: str = "") -> Number:
     text = _text(value)
     if text in directory.internal:
         return Number(Party.INTERNAL, text, text)
-    if not text or text == trunk or text in directory.lines or LINE_ID.fullmatch(text):
+    if not text or text == trunk or text in directory.lines:
         return NOBODY
-    if INTERNAL.fullmatch(text):
-        return Number(Party.INTERNAL, text, text)
-    if not OUTSIDE.fullmatch(text):
+    digits = text.removeprefix("+")
+    size = len(digits)
+    if size < 2 or not (digits.isascii() and digits.isdigit()) or _is_line_id(text):
         return NOBODY
-    owner = directory.mobiles.get(last9(text))
-    return Number(Party.CUSTOMER, text) if owner is None else Number(Party.MOBILE, text, owner)
+    if size >= OUTSIDE_DIGITS:
+        owner = directory.mobiles.get(last9(text))
+        return Number(Party.CUSTOMER, text) if owner is None else Number(Party.MOBILE, text, owner)
+    return Number(Party.INTERNAL, text, text) if digits == text else NOBODY
+
+
+def _is_line_id(text: str) -> bool:
+    """GSM lines are called 000xxxx (facts: asterisk_hosts §1.2)."""
+    return len(text) == 7 and text.startswith("000")
 
 
 def classify_list(value: object, directory: Directory, trunk: str = "") -> tuple[Number, ...]:

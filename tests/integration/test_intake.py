@@ -238,3 +238,40 @@ async def test_no_body_whatever_makes_a_server_error(lab: Lab) -> None:
             assert status in (200, 400), (route, body)
         await daemon.post("dial", dial(0, ["161"])[2] | {"UniqueId": "1757840400.999"})
         await until(lambda: any(event["codes"] == ["161"] for event in lab.popups))
+
+
+def request_of(number: int, version: str = "1.1", *headers: str) -> bytes:
+    body = json.dumps(EVENT | {"UniqueId": f"1757840400.{number}"}).encode()
+    lines = [f"POST /dial HTTP/{version}", "Host: pbx", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
+    """Read one answer as it is on the wire."""
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    return status, headers, await reader.readexactly(int(headers["content-length"]))
+
+
+async def test_the_answer_is_whole_on_every_kind_of_connection(lab: Lab) -> None:
+    """One kept open, with requests sent ahead of their answers; one that closes; HTTP/1.0, as nginx speaks it."""
+    await lab.add_company()
+    async with lab.daemon() as daemon:
+        port = int(daemon.public.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_of(1) + request_of(2))
+        for _ in range(2):
+            status, headers, body = await read_answer(reader)
+            assert (status, body) == ("HTTP/1.1 200 OK", b'{"status":"ok"}')
+            assert headers["content-type"].startswith("application/json")
+            assert headers["date"].endswith("GMT")
+        writer.write(request_of(3, "1.1", "Connection: close"))
+        assert (await read_answer(reader))[2] == b'{"status":"ok"}'
+        assert await reader.read() == b""
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_of(4, "1.0"))
+        assert (await read_answer(reader))[2] == b'{"status":"ok"}'
+        assert await reader.read() == b""
+        writer.close()
+    assert await lab.sql.fetchval("SELECT count(*) FROM call_events") == 4

@@ -11,13 +11,13 @@ from vochi_integrations.domain import Enterprise, Origin
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import KINDS, read_event, read_json, read_token, read_unique_id
 from vochi_integrations.keys import JOURNAL, REDIRECTOR, STORE
+from vochi_integrations.web.acknowledgement import acknowledged
 from vochi_integrations.web.answers import error_answer
 
-OK = b'{"status":"ok"}'
 UNKNOWN_TOKEN = "no enterprise has this Token; check enterprises.name2"  # noqa: S105 - a message
 
 
-async def take(kind: str, origin: Origin, request: web.Request) -> web.Response:
+async def take(kind: str, origin: Origin, request: web.Request) -> web.StreamResponse:
     """Take one event of a host."""
     received_at = round(clock.now(), 6)
     data = await request.read()
@@ -35,14 +35,17 @@ async def take(kind: str, origin: Origin, request: web.Request) -> web.Response:
     if kind == "start":
         request.app[REDIRECTOR].prefetch(enterprise, event)
     await request.app[JOURNAL].append(event, enterprise)
-    return web.Response(body=OK, content_type="application/json")
+    return acknowledged(request)
 
 
 async def find_enterprise(request: web.Request, body: Mapping[str, Any]) -> Enterprise | None:
     """Find a host's enterprise: the body's Token wins over the header's (contract, Intake)."""
     token = body.get("Token")
     token = read_token(request.headers.get("Token", "") if token is None else token)
-    return await request.app[STORE].by_token(token) if token else None
+    if not token:
+        return None
+    store = request.app[STORE]
+    return store.fresh(token) or await store.by_token(token)
 
 
 def routes() -> list[web.RouteDef]:
