@@ -11,11 +11,14 @@ from typing import Any
 from vochi_integrations import __version__, db
 from vochi_integrations.admin.invite import admin_link, revoke_links
 from vochi_integrations.app import database_of
+from vochi_integrations.cipher import Cipher
 from vochi_integrations.enterprises import add_enterprise
 from vochi_integrations.errors import BadRequestError, SettingsError, StartupError
+from vochi_integrations.integrations import NAMES
 from vochi_integrations.letters import CHOICES, FILTERS
 from vochi_integrations.logs import logging_to_stdout
 from vochi_integrations.ops.deliveries import deliveries_table, replay_deliveries
+from vochi_integrations.ops.secrets import rotate_secrets
 from vochi_integrations.serve import serve
 from vochi_integrations.settings import Settings, load
 
@@ -62,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     invite = _add(commands, "admin-link", "print a link that signs an administrator in", run_admin_link, common)
     invite.add_argument("number", metavar="NUMBER", help="of the enterprise")
     invite.add_argument("--revoke", action="store_true", help="take back the links so far, and the sessions they made")
+    secrets = commands.add_parser("secrets", help="manage what is stored encrypted")
+    actions = secrets.add_subparsers(metavar="ACTION", required=True)
+    _add(actions, "rotate", "encrypt every stored secret with the first of secrets.keys", run_secrets_rotate, common)
     return root
 
 
@@ -170,6 +176,19 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         name: value for name, value in vars(arguments).items() if value is not None and name not in {"config", "run"}
     }
+
+
+def run_secrets_rotate(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    return _run(_rotate(settings, Cipher(settings.secrets.keys)))
+
+
+async def _rotate(settings: Settings, cipher: Cipher) -> int:
+    async with database_of(settings) as dsn:
+        await db.migrate(dsn)
+        report, is_complete = await rotate_secrets(dsn, cipher, NAMES)
+    print(report)  # noqa: T201
+    return 0 if is_complete else COULD_NOT_START
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
@@ -55,9 +56,10 @@ from vochi_integrations.pbx.history import History
 from vochi_integrations.pbx.redirector import LOGGED_AS, Redirector
 from vochi_integrations.pbx.ssh import SshHosts
 from vochi_integrations.replayer import Replayer
+from vochi_integrations.resolver import PublicResolver
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
-from vochi_integrations.settings import Settings
+from vochi_integrations.settings import Crm, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.web import cache, deliveries, gateway, intake, makecall, redirect, status, traces, webhooks
 from vochi_integrations.web.middlewares import errors
@@ -101,7 +103,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
             await db.migrate(dsn)
             async with (
                 db.connected(dsn) as database,
-                client_session() as session,
+                client_session(settings.crm) as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
                 _running(settings, cipher, database, session, Outbox(database, spooled, owner, lease)) as running,
             ):
@@ -120,9 +122,17 @@ async def database_of(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def client_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """One session for all CRMs: no shared cookies; how many requests at once is the lanes' business."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+async def client_session(
+    settings: Crm, resolver: AbstractResolver | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """One session for all CRMs: no shared cookies; how many requests at once is the lanes' business.
+
+    Names that lead inside a network are refused, unless `crm.allow_insecure_urls`.
+    """
+    found = resolver or aiohttp.DefaultResolver()
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=60, resolver=found if settings.allow_insecure_urls else PublicResolver(found)
+    )
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
         yield session
@@ -151,6 +161,7 @@ async def _running(
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
+        pages = await shell.parts(database, settings)
     hosts = SshHosts(settings.asterisk)
     control = PbxControl(settings.asterisk, hosts)
     follower = Follower(database, control, store)
@@ -191,7 +202,7 @@ async def _running(
             CIPHER: cipher,
             CONFIGS: ConfigStore(database, cipher, store.expire),
             UPTIME: Uptime(time.monotonic()),
-            **await shell.parts(database, settings),
+            **pages,
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)

@@ -40,7 +40,8 @@ class Cards(Struct):
 
     def why_closed(self, popup: Delivery) -> str:
         """Say what became of a pop-up that nobody is to see any more."""
-        return next((self.closed[code] for code in codes_of(popup) if code in self.closed), Reason.CALL_OVER)
+        why = next((self.closed[code] for code in codes_of(popup) if code in self.closed), Reason.CALL_OVER)
+        return Reason.CALL_OVER if why == Reason.EVENT_OFF else why
 
     def close(self, over: Delivery) -> None:
         """Note at once that cards are not to open any more."""

@@ -41,7 +41,7 @@ class Cipher:
             return False
         try:
             self._first.decrypt(stored.removeprefix(PREFIX))
-        except InvalidToken:
+        except (InvalidToken, ValueError):
             return False
         return True
 
@@ -50,7 +50,7 @@ class Cipher:
             raise UndecryptableError("it is encrypted, and secrets.keys is empty")
         try:
             return self._all.decrypt(stored.removeprefix(PREFIX)).decode()
-        except (InvalidToken, UnicodeDecodeError):
+        except (InvalidToken, ValueError):
             raise UndecryptableError("none of secrets.keys decrypts it") from None
 
 

@@ -13,7 +13,7 @@ from vochi_integrations.logs import MASK
 
 SEALED = "api_key"
 EXTENSIONS = "user_extensions"
-NEVER_UNDONE = frozenset({"client_id", "token_id", "registered_at"})
+NEVER_UNDONE = frozenset({"client_id", "token_id"})
 
 Config = dict[str, Any]
 

@@ -87,9 +87,13 @@ class Dispatcher:
 
     def accept(self, deliveries: Iterable[Delivery]) -> None:
         """Committed: pop-ups first, then the rest."""
-        work = self.outbox.holding(item for item in deliveries if item.status in ("pending", "sending"))
+        committed = list(deliveries)
+        work = self.outbox.holding(item for item in committed if item.status in ("pending", "sending"))
         for delivery in sorted(work, key=lambda item: item.cls == "history"):
             self._lane(delivery).accept(delivery)
+        for delivery in committed:
+            if delivery.kind == "popup_over" and delivery.status == "skipped":
+                self._lane(delivery).close_silently(delivery)
 
     def _lane(self, delivery: Delivery) -> Lane:
         key = (delivery.enterprise, delivery.integration)

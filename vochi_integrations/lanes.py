@@ -153,6 +153,10 @@ class Lane:
         else:
             self._queue(attempt)
 
+    def close_silently(self, delivery: Delivery) -> None:
+        """Heed a closing that the CRM is not to be told of."""
+        self._screens.over(delivery)
+
     def resume(self, delivery: Delivery) -> None:
         """Take up what another process, or this one earlier, left in the table."""
         if delivery.cls == "history":

@@ -145,6 +145,13 @@ class Screens:
             cards.running -= attempt.begun
             self._ended(attempt.delivery, cards)
 
+    def over(self, delivery: Delivery) -> None:
+        """A closing that the CRM is not told of: what of its call did not open yet must not open any more."""
+        cards = self._cards.get(delivery.call)
+        if cards is not None:
+            cards.close(delivery)
+            self._ended(delivery, cards)
+
     def _begin_again(self, attempt: Attempt) -> None:
         """What was to be tried again is no longer waiting for it."""
         cards = self._cards.get(attempt.delivery.call)
@@ -197,7 +204,7 @@ class Screens:
         is_last = attempt.number >= settings.realtime_attempts
         is_late = asyncio.get_running_loop().time() + pause > attempt.expires
         if isinstance(error, PermanentDeliveryError | AccountDeliveryError) or is_last or is_late:
-            refused = isinstance(error, AccountDeliveryError)
+            refused = isinstance(error, AccountDeliveryError) and error.status is not None
             self._settle(delivery, "failed", Reason.CRM_REJECTED if refused else error.reason, answer)
             return None
         return pause

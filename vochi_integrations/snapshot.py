@@ -270,6 +270,7 @@ class SnapshotStore:
         log.info(
             "refreshed", enterprises=len(after), changed=len(changed), seconds=round(self.counters.load_seconds, 4)
         )
+        _warn_of_problems(after[number] for number in sorted(changed) if number in after)
         if changed:
             self.on_change(changed)
 
@@ -333,6 +334,15 @@ def read_config(number: str, value: object) -> Mapping[str, Any]:
     if config is None and value is not None:
         log.warning("integrations_config is not JSON", enterprise=number)
     return config if isinstance(config, dict) else {}
+
+
+def _warn_of_problems(enterprises: Iterable[Enterprise]) -> None:
+    """Name the tenants whose CRM is switched on and gets nothing: after a change of keys that may be all of them."""
+    for enterprise in enterprises:
+        for name, config in enterprise.integrations.items():
+            problem = getattr(config, "problem", "")
+            if enterprise.active and problem and getattr(config, "enabled", False):
+                log.warning("integration unusable", enterprise=enterprise.number, integration=name, problem=problem)
 
 
 def _by_enterprise(rows: Iterable[Row]) -> dict[str, list[Row]]:

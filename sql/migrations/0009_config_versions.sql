@@ -59,17 +59,21 @@ CREATE OR REPLACE FUNCTION vochi_config_patched(base jsonb, patch jsonb) RETURNS
     FROM jsonb_each(patch)
 $$;
 
--- The values of a configuration by their path: a key, or a key and a key of the object under it. A secret shows only
--- when it is encrypted.
+-- The values of a configuration by their path: a key, or a key and a key of the object under it. What the daemon notes
+-- there for itself is nobody's change.
 CREATE OR REPLACE FUNCTION vochi_config_values(config jsonb, OUT path text[], OUT value jsonb) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY[key], each.value FROM jsonb_each(config) AS each WHERE jsonb_typeof(each.value) <> 'object'
+    WITH whole AS (
+        SELECT * FROM jsonb_each(config) AS each WHERE each.key NOT IN ('registered_at', 'unpushed_extensions')
+    )
+    SELECT ARRAY[whole.key], whole.value FROM whole WHERE jsonb_typeof(whole.value) <> 'object'
     UNION ALL
     SELECT ARRAY[whole.key, part.key], part.value
-    FROM jsonb_each(config) AS whole, jsonb_each(vochi_object(whole.value)) AS part
+    FROM whole, jsonb_each(vochi_object(whole.value)) AS part
     WHERE jsonb_typeof(whole.value) = 'object'
 $$;
 
+-- A secret shows only when it is encrypted.
 CREATE OR REPLACE FUNCTION vochi_config_shown(path text[], value jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN value IS NULL OR value #>> '{}' LIKE 'fernet:%' THEN value

@@ -55,8 +55,8 @@ class Office:
 
 
 @asynccontextmanager
-async def office(lab: Lab, number: str = NUMBER, **settings: object) -> AsyncIterator[Office]:
-    async with lab.daemon(server__public_url=PUBLIC_URL, **settings) as daemon:
+async def office(lab: Lab, number: str = NUMBER, name: str = "state", **settings: object) -> AsyncIterator[Office]:
+    async with lab.daemon(name, server__public_url=PUBLIC_URL, **settings) as daemon:
         yield Office(lab, daemon, number)
 
 

@@ -199,7 +199,8 @@ async def test_an_undo_of_a_mapping_keeps_one_number_with_one_user(sealing: Conf
 async def test_an_undo_of_a_removal_brings_back_all_but_what_a_registration_made(
     sealing: ConfigStore, sql: asyncpg.Connection
 ) -> None:
-    await merge(sealing, api_key="key-12345678", domain="a", client_id="c", token_id="t", enabled=True)
+    await merge(sealing, api_key="key-12345678", domain="a", client_id="c", token_id="t", enabled=True, registered_at=1)
+    await merge(sealing, unpushed_extensions={"1": "150"})
     await sealing.patch_extensions(NUMBER, CRM, {"1": "150"}, by=ADMIN)
     assert await sealing.drop(NUMBER, CRM, by=ADMIN)
     assert not await sealing.drop(NUMBER, CRM, by=ADMIN)

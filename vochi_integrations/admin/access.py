@@ -25,13 +25,13 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     if area.is_root(request) and (answer := await signin.by_token(request)) is not None:
         return answer
-    if request.method not in SAFE and not area.is_root(request) and not is_ours(request.headers, own_origins(request)):
-        return problem("cross_origin")
     wanted = enterprise_of(request)
     known = await _viewers(request, wanted)
     viewer = next((viewer for viewer in known if viewer.allowed and wanted in (None, viewer.enterprise)), None)
     if viewer is None:
         return _refusal(known, wanted)
+    if request.method not in SAFE and not area.is_root(request) and not is_ours(request.headers, own_origins(request)):
+        return problem("cross_origin")
     request[VIEWER] = viewer
     return await handler(request)
 

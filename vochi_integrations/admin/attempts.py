@@ -21,6 +21,9 @@ class Attempts:
         self._now = now
         self._failures: dict[tuple[str, str], deque[float]] = defaultdict(deque)
 
+    def __len__(self) -> int:
+        return len(self._failures)
+
     def wait(self, address: str, enterprise: str) -> float:
         """Return for how many seconds this address may not try, 0.0 when it may."""
         one = self._wait(_key(address, enterprise), self._limit)

@@ -47,10 +47,14 @@ def add_flash(request: web.Request, response: web.StreamResponse, kind: Kind, te
 def read_flash(request: web.Request) -> Flash | None:
     """Return the message of the page before; what we have not signed is none."""
     body, _, signature = request.cookies.get(COOKIE, "").partition(".")
-    if not body or not hmac.compare_digest(signature.encode(), _signature(request, body.encode()).encode()):
+    if not body or not _is_signed(request, body, signature):
         return None
     kind, text = orjson.loads(base64.urlsafe_b64decode(body))
     return Flash(kind, text)
+
+
+def _is_signed(request: web.Request, body: str, signature: str) -> bool:
+    return body.isascii() and signature.isascii() and hmac.compare_digest(signature, _signature(request, body.encode()))
 
 
 def _signature(request: web.Request, body: bytes) -> str:

@@ -22,7 +22,15 @@ REQUIRED = ["enterprise_number", "source", "jti", "iat", "exp"]
 
 
 class BadTokenError(VochiError):
-    """A token that nobody of ours has signed, or whose time is over."""
+    """A token that nobody of ours has signed, that was revoked, or whose time is over; `code` is the problem's."""
+
+    code = "bad_token"
+
+
+class OtherTokenError(BadTokenError):
+    """A good token, for another enterprise."""
+
+    code = "other_token"
 
 
 class Claims(Struct, frozen=True):

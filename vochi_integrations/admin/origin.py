@@ -21,7 +21,12 @@ def is_ours(headers: Mapping[str, str], own: frozenset[str]) -> bool:
 
 
 def origin_of(url: str) -> str:
-    """Return `scheme://host[:port]` of a URL as browsers write it, "" when it is none."""
+    """Return `scheme://host[:port]` of a URL as browsers write it, "" when it is none.
+
+    Browsers write no backslash: what has one means one host to them and another to `urlsplit`.
+    """
+    if "\\" in url:
+        return ""
     try:
         parts = urlsplit(url)
         port = parts.port

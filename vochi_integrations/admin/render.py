@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import aiohttp_jinja2
@@ -75,7 +76,7 @@ def _base(request: web.Request) -> dict[str, Any]:
         "flash": None if is_fragment(request) else read_flash(request),
         "here": request.path,
         "url": lambda path, **query: page_url(number, path, **query),
-        "in_language": lambda name: _in_language(request, name),
+        "in_language": partial(_in_language, request) if request.method == "GET" else None,
     }
 
 

@@ -58,7 +58,7 @@ def token_id_of(config: object) -> str:
 
 async def provider_viewers(database: Database, cookie: str) -> list[Viewer]:
     """Return who the provider's `session_token` belongs to."""
-    if not cookie or "\0" in cookie:
+    if not cookie or not cookie.isascii() or "\0" in cookie:
         return []
     rows = await database.fetch("provider_sessions", cookie, timeout=TIMEOUT)
     return [
@@ -107,7 +107,7 @@ async def begin(database: Database, settings: Auth, number: str, source: Source,
     await database.execute(
         "add_admin_session",
         *(hashed(cookie), number, source, token_id, settings.session_seconds),
-        *(seen.get("address", ""), seen.get("agent", "")[:200].replace("\0", "")),
+        *(seen.get("address", ""), seen.get("agent", "")[:200]),
         timeout=TIMEOUT,
     )
     return cookie

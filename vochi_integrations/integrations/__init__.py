@@ -11,6 +11,7 @@ from vochi_integrations.integrations.retailcrm import RetailCrmIntegration
 from vochi_integrations.settings import Settings
 
 ADMINISTERED = RetailCrmIntegration.name  # the CRM the administrator's pages are about
+NAMES = (RetailCrmIntegration.name,)
 
 
 def create_integrations(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Integration]:

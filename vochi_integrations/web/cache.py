@@ -6,12 +6,11 @@ import asyncpg
 from aiohttp import web
 
 from vochi_integrations import clock
-from vochi_integrations.db import UNAVAILABLE, Database
+from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.domain import Enterprise
 from vochi_integrations.integrations.base import IntegrationConfig
-from vochi_integrations.keys import DATABASE, INTEGRATIONS, SETTINGS, STORE
+from vochi_integrations.keys import CONFIGS, INTEGRATIONS, SETTINGS, STORE
 from vochi_integrations.logs import mask_secret_values
-from vochi_integrations.snapshot import read_config
 from vochi_integrations.web.answers import NUMBER, error_answer, iso, json_answer, no_database
 
 routes = web.RouteTableDef()
@@ -79,14 +78,8 @@ async def refresh_config(request: web.Request) -> web.Response:
     await request.app[STORE].expire(number)
     if await request.app[STORE].by_number(number) is None:
         return _unknown()
-    config = await _stored_config(request.app[DATABASE], number)
+    config = mask_secret_values(await request.app[CONFIGS].get(number, "retailcrm") or {})
     return json_answer({"enterprise_number": number, "config": config, "refreshed": True})
-
-
-async def _stored_config(database: Database, number: str) -> object:
-    rows = await database.fetch("load_enterprises", [number])
-    config = read_config(number, rows[0]["integrations_config"]) if rows else {}
-    return mask_secret_values(config.get("retailcrm") or {})
 
 
 @routes.post("/api/config-cache/refresh-all")

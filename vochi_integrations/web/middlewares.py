@@ -7,17 +7,25 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.typedefs import Handler
 
 from vochi_integrations.db import UNAVAILABLE
-from vochi_integrations.errors import BadRequestError, JournalError
+from vochi_integrations.errors import BadRequestError, JournalError, UnknownEnterpriseError
 from vochi_integrations.web.answers import NO_DATABASE, error_answer
 
 UNREADABLE = (400, "bad_request", "the body cannot be read: check Content-Encoding and Content-Length")
 TOLD: dict[type[Exception] | tuple[type[Exception], ...], tuple[int, str, str]] = {
     BadRequestError: (400, "bad_request", ""),
+    UnknownEnterpriseError: (404, "unknown_enterprise", ""),
     JournalError: (503, "not_durable", ""),
     (ContentEncodingError, web.RequestPayloadError): UNREADABLE,
     UNAVAILABLE: NO_DATABASE,
 }
-EXPECTED = (BadRequestError, JournalError, ContentEncodingError, web.RequestPayloadError, *UNAVAILABLE)
+EXPECTED = (
+    BadRequestError,
+    UnknownEnterpriseError,
+    JournalError,
+    ContentEncodingError,
+    web.RequestPayloadError,
+    *UNAVAILABLE,
+)
 KNOWN = {
     404: ("not_found", "there is nothing at this address"),
     405: ("method_not_allowed", "this address does not take this method"),

@@ -57,7 +57,7 @@ async def sign_out(request: web.Request) -> web.Response:
     viewer = request[VIEWER]
     if viewer.session:
         await end(request.app[DATABASE], viewer.enterprise, [viewer.session])
-    response = render(request, "admin/signed_out.html")
+    response = render(request, "admin/signed_out.html", {"viewer": None, "tabs": []})
     forget_cookie(request, response, viewer.enterprise)
     return response
 

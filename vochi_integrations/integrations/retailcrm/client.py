@@ -12,9 +12,10 @@ from yarl import URL
 
 from vochi_integrations import clock
 from vochi_integrations.domain import Reason
-from vochi_integrations.errors import DeliveryError, TemporaryDeliveryError
+from vochi_integrations.errors import AccountDeliveryError, DeliveryError, TemporaryDeliveryError
 from vochi_integrations.integrations.retailcrm.answers import failure_of, read_body
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
+from vochi_integrations.resolver import PrivateAddressError
 
 BODY_LIMIT = 1_000_000
 FORM = "application/x-www-form-urlencoded"  # written here: aiohttp's own form costs a tenth of a delivery
@@ -75,7 +76,7 @@ class RetailCrmClient:
         except ValueError:
             reply.error = TemporaryDeliveryError(Reason.NOT_CONFIGURED, "domain or api_key cannot be sent as they are")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            reply.error = TemporaryDeliveryError(Reason.CRM_UNREACHABLE, _describe(error), status=reply.status)
+            reply.error = _no_answer(error, reply.status)
         reply.elapsed_ms = round((time.perf_counter() - began) * 1000, 2)
         return reply
 
@@ -87,6 +88,14 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > BODY_LIMIT:
             break
     return bytes(body)
+
+
+def _no_answer(error: Exception, status: int | None) -> DeliveryError:
+    """A domain that leads inside a network is its administrator's to change; all else may pass."""
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddressError):
+        message = "the domain leads to an address that is not public: correct it"
+        return AccountDeliveryError(Reason.PRIVATE_ADDRESS, message)
+    return TemporaryDeliveryError(Reason.CRM_UNREACHABLE, _describe(error), status=status)
 
 
 def _describe(error: Exception) -> str:

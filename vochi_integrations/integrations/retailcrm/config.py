@@ -1,6 +1,5 @@
 """A tenant's RetailCRM settings: `integrations_config.retailcrm`, read tolerantly (contract, Set-up)."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -8,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
+from vochi_integrations.addresses import is_public
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.errors import UndecryptableError
 from vochi_integrations.events import decoded
@@ -19,8 +19,8 @@ PLAIN = Cipher()
 class Sent(Struct, frozen=True):
     """Which events the company wants in its CRM: pop-ups of calls in and out, their closing, records."""
 
-    popup_in: bool = field(default=True, name="in")
-    popup_out: bool = field(default=True, name="out")
+    popup_in: bool = True
+    popup_out: bool = True
     hangup: bool = True
     history: bool = True
 
@@ -133,7 +133,7 @@ def _is_public(host: str) -> bool:
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return False
     try:
-        return ipaddress.ip_address(host).is_global
+        return is_public(host)
     except ValueError:
         return "." in host
 

@@ -31,7 +31,7 @@ def plan(effect: Effect, enterprise: Enterprise, config: RetailCrmConfig) -> lis
         case ClosePopup():
             return _close(effect, enterprise, config)
         case WriteRecord():
-            return [_delivery(effect, enterprise, "record", "", _record(effect, enterprise, config))]
+            return _write(effect, enterprise, config)
         case Skip():
             return [skip(effect, enterprise, effect.kind, effect.reason, effect.extensions)]
         case _:
@@ -50,6 +50,8 @@ def skip(
 
 
 def _show(effect: ShowPopup, enterprise: Enterprise, config: RetailCrmConfig) -> list[Delivery]:
+    if not _is_wanted(effect.direction, config):
+        return [skip(effect, enterprise, "popup", Reason.EVENT_OFF, effect.extensions)]
     codes, unmapped = _split(effect.extensions, config)
     found = [skip(effect, enterprise, "popup", Reason.NO_MAPPING, unmapped)] if unmapped else []
     if codes:
@@ -60,8 +62,10 @@ def _show(effect: ShowPopup, enterprise: Enterprise, config: RetailCrmConfig) ->
 
 def _close(effect: ClosePopup, enterprise: Enterprise, config: RetailCrmConfig) -> list[Delivery]:
     codes, _ = _split(effect.extensions, config)
-    if not codes:
+    if not codes or not _is_wanted(effect.direction, config):
         return []
+    if not config.events.hangup:
+        return [skip(effect, enterprise, "popup_over", Reason.EVENT_OFF, codes)]
     payload = _event(effect, enterprise, config) | {
         "type": "hangup",
         "codes": list(codes),
@@ -70,6 +74,17 @@ def _close(effect: ClosePopup, enterprise: Enterprise, config: RetailCrmConfig) 
     delivery = _delivery(effect, enterprise, "popup_over", ",".join(codes), payload)
     delivery.reason = effect.reason
     return [delivery]
+
+
+def _is_wanted(direction: Direction, config: RetailCrmConfig) -> bool:
+    """Tell whether the company wants pop-ups of calls in this direction."""
+    return config.events.popup_in if direction == "in" else config.events.popup_out
+
+
+def _write(effect: WriteRecord, enterprise: Enterprise, config: RetailCrmConfig) -> list[Delivery]:
+    if not config.events.history:
+        return [skip(effect, enterprise, "record", Reason.EVENT_OFF)]
+    return [_delivery(effect, enterprise, "record", "", _record(effect, enterprise, config))]
 
 
 def _split(extensions: tuple[str, ...], config: RetailCrmConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -100,13 +115,22 @@ def _record(effect: WriteRecord, enterprise: Enterprise, config: RetailCrmConfig
         "durationWaiting": effect.waiting,
         "externalId": effect.call,
     }
-    owner = effect.last if config.record_owner == "last" else effect.first
     optional: dict[str, object] = {
-        **_manager(owner, config),
+        **_responsible(effect, config),
         "externalPhone": _line(effect.trunk, enterprise, config).removeprefix("+"),
-        "recordUrl": effect.record_url or _record_url(config.record_url, enterprise.number, effect.call),
+        "recordUrl": _link(effect, enterprise, config),
     }
     return record | {key: value for key, value in optional.items() if value}
+
+
+def _responsible(effect: WriteRecord, config: RetailCrmConfig) -> dict[str, object]:
+    """Say whose the record is: who talked, and of a missed call whoever the company has named for that."""
+    is_missed = effect.direction == "in" and effect.result != "answered"
+    if not is_missed or not (config.missed_extension or config.missed_user):
+        return _manager(effect.last if config.record_owner == "last" else effect.first, config)
+    extension = config.missed_extension or config.extensions.get(config.missed_user, "")
+    user = config.missed_user or config.users.get(config.missed_extension, "")
+    return {"code": extension, "userId": _user_id(user)}
 
 
 def _manager(extension: str, config: RetailCrmConfig) -> dict[str, object]:
@@ -114,11 +138,17 @@ def _manager(extension: str, config: RetailCrmConfig) -> dict[str, object]:
     user = config.users.get(extension)
     if user is None:
         return {"code": extension} if not config.users else {}
-    return {"code": extension, "userId": int(user)} if user.isascii() and user.isdecimal() else {"code": extension}
+    return {"code": extension, "userId": _user_id(user)}
 
 
-def _record_url(template: str, number: str, call: str) -> str:
-    return template.replace("{enterprise}", number).replace("{unique_id}", call)
+def _user_id(user: str) -> int | None:
+    return int(user) if user.isascii() and user.isdecimal() else None
+
+
+def _link(effect: WriteRecord, enterprise: Enterprise, config: RetailCrmConfig) -> str:
+    """Return the event's own link to the recording, else the daemon's, "" when the company wants none."""
+    template = config.record_url.replace("{enterprise}", enterprise.number).replace("{unique_id}", effect.call)
+    return (effect.record_url or template) if config.record_link else ""
 
 
 def customer_phone(
