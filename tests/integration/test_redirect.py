@@ -247,6 +247,13 @@ async def test_our_own_service_is_told_why_nobody_was_found(lab: Lab) -> None:
             ({"enterprise_number": NUMBER, "phone": [1]}, 400),
         ):
             assert (await ask_us(daemon, **body))[0] == expected
+        await lab.sql.execute("UPDATE enterprises SET active = false")
+
+        async def asks_nobody() -> None:
+            found = (await ask_us(daemon, enterprise_number=NUMBER, phone="375290000078"))[1]
+            assert (found["extension"], found["source"]) == (None, "none")
+
+        await eventually(asks_nobody)
         assert (await daemon.send("POST", daemon.internal + "/api/smart-redirect", data=b"{"))[0] == 400
         assert (await daemon.send("POST", daemon.public + "/api/smart-redirect", json={}))[0] == 404
 

@@ -102,7 +102,7 @@ class Callers:
                 inquiry = self._ask(lane, known, integration, enterprise, phone)
                 known.asking = self._errands.start(inquiry, "caller")
             else:
-                known.error = known.error or Reason.BREAKER_OPEN
+                known.error = known.error or lane.breaker.reason
         return known
 
     def _remembered(self, key: Key) -> Known:

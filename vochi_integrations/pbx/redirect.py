@@ -102,9 +102,11 @@ def question_of(enterprise: Enterprise, phone: object, trunk: str) -> Question:
 def open_question(enterprise: Enterprise, phone: object, trunk: str = "") -> Question:
     """Return what a caller asks for whose line is not known: the CRM's responsible manager, then our own history."""
     number = classify(phone, enterprise.directory, trunk)
-    crm = enterprise.smart.primary or PRIMARY
+    primary = enterprise.smart.primary
+    crm = primary if primary in enterprise.integrations else next(iter(enterprise.integrations), PRIMARY)
     known = number.digits if is_outside(number) else ""
-    return Question(phone=known, trunk=trunk, routes=True, to_context=False, algorithm=crm, crm=crm)
+    closed = "" if enterprise.active else "enterprise_inactive"
+    return Question(phone=known, trunk=trunk, routes=True, to_context=False, algorithm=crm, crm=crm, closed=closed)
 
 
 def line_of(enterprise: Enterprise, trunk: str) -> SmartLine | None:

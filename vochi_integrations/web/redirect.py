@@ -10,10 +10,11 @@ from aiohttp import web
 
 from vochi_integrations.domain import Enterprise
 from vochi_integrations.errors import BadRequestError
-from vochi_integrations.events import read_json, read_token
+from vochi_integrations.events import UNIQUE_ID_SIZE, read_json, read_token
 from vochi_integrations.keys import REDIRECTOR, SETTINGS, STORE
 from vochi_integrations.pbx.commands import CHANNEL
 from vochi_integrations.pbx.redirect import SAFE, Decision, open_question, question_of, read_phone
+from vochi_integrations.pbx.redirector import UNDECIDED
 from vochi_integrations.web.answers import error_answer, json_answer
 
 MARGIN = 0.1
@@ -62,12 +63,12 @@ async def _dialplan_answer(request: web.Request, budget: Budget) -> bytes:
         body = read_json(await request.read())
     enterprise = await _by_token(request, body, budget)
     if enterprise is None:
-        log.warning("smart redirect", source="unknown_token", ms=budget.elapsed_ms)
+        log.info("smart redirect", source="unknown_token", ms=budget.elapsed_ms)
         return SAFE
     question = question_of(enterprise, body.get("Phone"), _text(body.get("TrunkId")))
     redirector = request.app[REDIRECTOR]
     decision = await redirector.decide(enterprise, question, budget.deadline)
-    call = _text(body.get("UniqueId"))
+    call = _text(body.get("UniqueId"))[:UNIQUE_ID_SIZE]
     redirector.record(enterprise, question, decision, call=call, elapsed_ms=budget.elapsed_ms)
     return decision.body
 
@@ -79,7 +80,7 @@ async def _by_token(request: web.Request, body: Mapping[str, Any], budget: Budge
     store = request.app[STORE]
     try:
         async with asyncio.timeout_at(budget.tenant_deadline):
-            return await store.by_token(token) if token else None
+            return (store.fresh(token) or await store.by_token(token)) if token else None
     except TimeoutError:
         return store.current.by_token.get(token)
 
@@ -92,18 +93,14 @@ async def smart_redirect(request: web.Request) -> web.Response:
             body = read_json(await request.read())
     except TimeoutError:
         return json_answer(_answer(Decision(source="timeout"), budget.elapsed_ms))
-    number, phone, channel = (
-        read_token(body.get("enterprise_number")),
-        read_phone(_text(body.get("phone"))),
-        _channel(body),
-    )
-    enterprise = await _by_number(request, number, budget)
+    phone, channel = read_phone(_text(body.get("phone"))), _channel(body)
+    enterprise = await _by_number(request, read_token(body.get("enterprise_number")), budget)
     if enterprise is None:
         return error_answer(404, "unknown_enterprise", "there is no enterprise with this number")
     question = open_question(enterprise, phone)
     redirector = request.app[REDIRECTOR]
     decision = await redirector.decide(enterprise, question, budget.deadline)
-    call, elapsed_ms = _text(body.get("unique_id")), budget.elapsed_ms
+    call, elapsed_ms = _text(body.get("unique_id"))[:UNIQUE_ID_SIZE], budget.elapsed_ms
     redirector.record(enterprise, question, decision, call=call, elapsed_ms=elapsed_ms)
     if channel and decision.extension:
         redirector.move(enterprise, channel, decision.extension, call)
@@ -120,11 +117,13 @@ async def _by_number(request: web.Request, number: str, budget: Budget) -> Enter
 
 
 def _answer(decision: Decision, elapsed_ms: float) -> dict[str, object]:
+    """Return the contract's answer: nobody is `none`, `timeout` or `error`."""
     manager = decision.manager
+    has_answer = decision.extension or decision.source in UNDECIDED
     return {
         "extension": decision.extension or None,
         "manager_id": int(manager) if manager.isascii() and manager.isdecimal() else manager or None,
-        "source": decision.source,
+        "source": decision.source if has_answer else "none",
         "elapsed_ms": elapsed_ms,
     }
 
