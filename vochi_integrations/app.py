@@ -28,33 +28,28 @@ from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
 from vochi_integrations.keys import (
     CIPHER,
-    CLICKS,
     CONFIGS,
     DATABASE,
     DISPATCHER,
-    FOLLOWER,
     INTEGRATIONS,
     JOURNAL,
     OUTBOX,
-    PBX,
     REDIRECTOR,
     RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
     STORE,
+    TELEPHONY,
     UPTIME,
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.callers import Callers
-from vochi_integrations.pbx.clicks import Clicks
 from vochi_integrations.pbx.clients import ClientIds
-from vochi_integrations.pbx.control import PbxControl
-from vochi_integrations.pbx.follower import Follower
 from vochi_integrations.pbx.history import History
 from vochi_integrations.pbx.redirector import LOGGED_AS, Redirector
-from vochi_integrations.pbx.ssh import SshHosts
+from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.resolver import PublicResolver
 from vochi_integrations.retention import Retention
@@ -162,12 +157,9 @@ async def _running(
         await outbox.take_over()
         await journal.recall_open_calls()
         pages = await shell.parts(database, settings)
-    hosts = SshHosts(settings.asterisk)
-    control = PbxControl(settings.asterisk, hosts)
-    follower = Follower(database, control, store)
-    clicks = Clicks(database, control, follower)
+    telephony = Telephony(settings.asterisk, database, store)
     callers = Callers(integrations, settings.breaker, dispatcher.window)
-    redirector = Redirector(callers, History(database), outbox, control)
+    redirector = Redirector(callers, History(database), outbox, telephony.control)
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -181,7 +173,7 @@ async def _running(
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
         "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE, LOGGED_AS]).run(),
-        "clicks": follower.run(),
+        "clicks": telephony.follower.run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -195,9 +187,7 @@ async def _running(
             OUTBOX: outbox,
             REDIRECTOR: redirector,
             INTEGRATIONS: integrations,
-            PBX: control,
-            CLICKS: clicks,
-            FOLLOWER: follower,
+            TELEPHONY: telephony,
             RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
             CIPHER: cipher,
             CONFIGS: ConfigStore(database, cipher, store.expire),
@@ -206,10 +196,8 @@ async def _running(
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
-        await clicks.close()
-        await follower.close()
+        await telephony.close()
     await redirector.close()
-    await hosts.close()
     await store.close()
     journal.close()
     outbox.close()

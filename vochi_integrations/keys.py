@@ -12,11 +12,9 @@ from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
 from vochi_integrations.outbox import Outbox
-from vochi_integrations.pbx.clicks import Clicks
 from vochi_integrations.pbx.clients import ClientIds
-from vochi_integrations.pbx.control import PbxControl
-from vochi_integrations.pbx.follower import Follower
 from vochi_integrations.pbx.redirector import Redirector
+from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
@@ -41,7 +39,5 @@ JWT_SECRET = web.AppKey("jwt_secret", Secret)
 CIPHER = web.AppKey("cipher", Cipher)
 CONFIGS = web.AppKey("configs", ConfigStore)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")
-PBX = web.AppKey("pbx", PbxControl)
-CLICKS = web.AppKey("clicks", Clicks)
-FOLLOWER = web.AppKey("follower", Follower)
+TELEPHONY = web.AppKey("telephony", Telephony)
 RETAILCRM_CLIENTS = web.AppKey("retailcrm_clients", ClientIds)

@@ -89,11 +89,3 @@ WITH stretch AS MATERIALIZED (
 SELECT max(id)::bigint AS last_id, count(*) AS ours, count(*) FILTER (WHERE of_age) AS of_age,
        (SELECT count(*) FROM deleted) AS deleted
 FROM stretch
-
--- merge_integration --
--- Change some keys of one integration's settings; the others stay as they are.
-UPDATE enterprises
-SET integrations_config = jsonb_set(
-    integrations_config, ARRAY[$2::text], integrations_config -> $2 || $3::jsonb
-)
-WHERE number = $1 AND jsonb_typeof(integrations_config -> $2) = 'object'

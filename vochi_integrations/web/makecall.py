@@ -7,7 +7,7 @@ from aiohttp import web
 
 from vochi_integrations.domain import Enterprise
 from vochi_integrations.errors import BadRequestError, PbxError
-from vochi_integrations.keys import CLICKS, STORE
+from vochi_integrations.keys import STORE, TELEPHONY
 from vochi_integrations.pbx.commands import read_extension, read_phone
 from vochi_integrations.pbx.following import Click
 from vochi_integrations.web.answers import json_answer
@@ -31,7 +31,7 @@ async def makecallexternal(request: web.Request) -> web.Response:
     except BadRequestError as error:
         return _refused(400, "bad_request", str(error))
     try:
-        await request.app[CLICKS].call(enterprise, click)
+        await request.app[TELEPHONY].clicks.call(enterprise, click)
     except PbxError as error:
         detail = str(error) if error.reason == "no_address" else f"Call initiation failed: {error}"
         return _refused(500, error.reason, detail)

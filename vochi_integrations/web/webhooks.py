@@ -9,7 +9,7 @@ from aiohttp import web
 from vochi_integrations.domain import Enterprise
 from vochi_integrations.errors import BadRequestError, PbxError
 from vochi_integrations.integrations.base import Integration, IntegrationConfig
-from vochi_integrations.keys import CLICKS, DATABASE, FOLLOWER, INTEGRATIONS, RETAILCRM_CLIENTS, STORE
+from vochi_integrations.keys import CONFIGS, INTEGRATIONS, RETAILCRM_CLIENTS, TELEPHONY
 from vochi_integrations.pbx.commands import read_extension, read_phone
 from vochi_integrations.pbx.following import Click
 from vochi_integrations.web.answers import json_answer
@@ -17,7 +17,6 @@ from vochi_integrations.web.parameters import read_parameters, text_of
 
 CRM = "retailcrm"
 SHOWN = 64
-WRITE_SECONDS = 2.0
 
 routes = web.RouteTableDef()
 log = structlog.get_logger()
@@ -38,7 +37,7 @@ async def make_call(request: web.Request) -> web.Response:
     if not _config(enterprise).enabled:
         return web.Response(status=403, text="The integration is switched off")
     try:
-        await request.app[CLICKS].call(enterprise, click)
+        await request.app[TELEPHONY].clicks.call(enterprise, click)
     except PbxError as error:
         return web.Response(status=502, text=str(error))
     return web.Response(text="OK")
@@ -82,7 +81,7 @@ async def status(request: web.Request) -> web.Response:
     if enterprise is None:
         return web.Response(status=401, text="Invalid clientId")
     said = {name: (text_of(given, name) or "")[:SHOWN].replace("\x00", "") for name in ("userId", "code", "status")}
-    request.app[FOLLOWER].note_status(enterprise.number, CRM, dict(said))
+    request.app[TELEPHONY].follower.note_status(enterprise.number, CRM, dict(said))
     return web.Response(text="OK")
 
 
@@ -97,8 +96,7 @@ async def activity(request: web.Request) -> web.Response:
         changes = request.app[INTEGRATIONS][CRM].read_activity(enterprise, given)
     except BadRequestError as error:
         return _refused(400, str(error))
-    await request.app[DATABASE].execute("merge_integration", enterprise.number, CRM, changes, timeout=WRITE_SECONDS)
-    await request.app[STORE].expire(enterprise.number)
+    await request.app[CONFIGS].merge(enterprise.number, CRM, changes, by=CRM, action="activity")
     log.info("module activity", enterprise=enterprise.number, **changes)
     return json_answer({"success": True})
 
