@@ -11,8 +11,12 @@ from tests.lab import CODES, TOKEN, eventually, until
 from vochi_integrations.emulators.retailcrm.people import Customer
 
 GROUP = ["150", "151", "152"]
-PATH = "/api/callevent/getcustomerdata"
 DIALPLAN = Path(__file__).parent / "etc" / "redirect.dialplan"
+ASK = {
+    "cuts": " same => n,Gosub(getcustomerdata,s,1($" + "{CALLERID(num)},$" + "{EXTEN}))\n"
+    ' same => n,ExecIf($["$' + '{CALLNAME}" != ""]?Set(CALLERID(name)=$' + "{CALLNAME}))",
+    "json": " same => n,Gosub(vochi-ask,s,1($" + "{EXTEN},%s,%s))\n same => n,Set(NEXT=$" + "{VOCHI_NEXT})",
+}
 STRANGE = [
     ("Жук, Виктор", "Жук Виктор"),
     ('ООО "Ромашка" (опт) [1]; $' + "{SHELL(id)}", "ООО Ромашка опт 1 SHELLid"),
@@ -22,16 +26,21 @@ STRANGE = [
 ]
 
 
-@pytest.fixture
-async def office(company: Office) -> Office:
-    """A company whose line has smart redirect, with a context for each manager (facts: asterisk_hosts §5)."""
+@pytest.fixture(params=["cuts", "json"])
+async def office(company: Office, request: pytest.FixtureRequest) -> Office:
+    """A company whose line has smart redirect, with a context for each manager (facts: asterisk_hosts §5).
+
+    It is asked for as the provider's hosts do, by cuts, and as docs/asterisk/vochi.conf does, by JSON.
+    """
     rows = await company.lab.sql.fetch("SELECT id, phone_number FROM user_internal_phones ORDER BY id")
     managers = "\n".join(
         f"[mngr{row['id']}_{LINE}_1]\nexten => _X.,1,Gosub(vochi-ring,s,1({row['phone_number']},1))\n"
         " same => n,Gosub(vochi-ring,s,1($" + "{OFFICE},30))\n same => n,Hangup()\n"
         for row in rows
     )
-    parts = {"TOKEN": TOKEN, "URL": company.daemon.public + PATH, "MANAGERS": managers}
+    url = company.daemon.public
+    ask = ASK["json"] % (url, TOKEN) if request.param == "json" else ASK["cuts"]
+    parts = {"TOKEN": TOKEN, "URL": url, "MANAGERS": managers, "ASK": ask}
     file = company.asterisk.root / "etc" / "extensions.conf"
     file.write_text(Template(DIALPLAN.read_text()).substitute(parts))
     assert "reloaded" in company.asterisk.cli("dialplan reload")
@@ -93,3 +102,13 @@ async def test_while_the_crm_fails_the_group_rings(office: Office, fault: str) -
     office.calls_in("375290000040")
     await office.rings(*GROUP)
     office.lab.crm.switch(fault=None)
+
+
+async def test_a_context_that_does_not_exist_leaves_the_call_to_the_group(office: Office) -> None:
+    """Only vochi.conf looks first; the hosts have a context for everybody."""
+    if "vochi-ask" not in (office.asterisk.root / "etc" / "extensions.conf").read_text():
+        return
+    named(office, "Жук Виктор", "375290000050")
+    office.asterisk.cli("dialplan remove context mngr2_0001363_1")
+    office.calls_in("375290000050")
+    await office.rings(*GROUP)
