@@ -25,6 +25,7 @@ from vochi_integrations.web.answers import NUMBER, error_answer, json_answer
 CONNECTION = ("domain", "api_key", "enabled")
 REMOVED = deferred("Интеграция удалена")
 REMOVED_HERE = deferred("Интеграция удалена у нас, но модуль в RetailCRM остался включённым. Выключите его там сами.")
+OWN_FAULTS: Mapping[str, str] = {Reason.NOT_CONFIGURED: "not_configured", Reason.PRIVATE_ADDRESS: "bad_request"}
 
 Answering = Callable[[web.Request, Desk], Awaitable[object]]
 
@@ -180,7 +181,7 @@ async def answer(run: Answering, request: web.Request) -> web.Response:
 def _code_of(error: DeliveryError) -> tuple[int, str]:
     if error.reason == Reason.CRM_UNREACHABLE:
         return 502, "crm_unreachable"
-    return 400, "not_configured" if error.reason == Reason.NOT_CONFIGURED else "crm_rejected"
+    return 400, OWN_FAULTS.get(error.reason, "crm_rejected")
 
 
 def _failure(error: DeliveryError, crm: Administration) -> dict[str, object]:

@@ -135,6 +135,10 @@ class Administration(Protocol):
     empty or not whole: that is never an empty list.
     """
 
+    def checked(self, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings as they are to be stored. Raises BadRequestError naming the key that cannot be used."""
+        ...
+
     async def check(self, config: Any) -> Checkup:
         """Look at everything that a connection needs; changes nothing."""
         ...

@@ -9,7 +9,6 @@ from msgspec import Struct
 from vochi_integrations import clock
 from vochi_integrations.admin import links
 from vochi_integrations.admin.operations.desk import CRM, Desk, NotConnectedError
-from vochi_integrations.admin.operations.fields import read_patch
 from vochi_integrations.admin.operations.staff import ours_of
 from vochi_integrations.configs import Config
 from vochi_integrations.errors import DeliveryError
@@ -41,14 +40,14 @@ async def show(desk: Desk) -> Config:
 
 async def save(desk: Desk, fields: Fields) -> Config:
     """Change the keys of `fields` and return the whole configuration, secrets masked. Raises BadRequestError."""
-    patch = read_patch(fields, desk.integration)
+    patch = desk.crm.checked(fields)
     await desk.require_enterprise()
     return _shown(await desk.configs.merge(desk.number, CRM, patch, by=desk.by, action="settings"))
 
 
 async def check(desk: Desk, fields: Fields) -> Checkup:
     """Check the connection with `fields` in place of what is saved; saves nothing. Raises BadRequestError."""
-    patch = read_patch(fields, desk.integration)
+    patch = desk.crm.checked(fields)
     saved = await desk.config() or {}
     return await desk.crm.check(desk.integration.read_config(_over(saved, patch)))
 
@@ -59,7 +58,7 @@ async def register(desk: Desk, fields: Fields) -> Registered:
     Neither is good for anything before the CRM has taken them, and the old ones are not any more then. Raises
     BadRequestError and, when the CRM cannot be asked or refuses, DeliveryError.
     """
-    patch = read_patch({key: value for key, value in fields.items() if value is not None}, desk.integration)
+    patch = desk.crm.checked({key: value for key, value in fields.items() if value is not None})
     await desk.require_enterprise()
     saved = await desk.config() or {}
     patch.setdefault("enabled", saved.get("enabled", True) is True)

@@ -17,6 +17,7 @@ from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 from vochi_integrations.integrations.retailcrm.extensions import read_codes
 from vochi_integrations.integrations.retailcrm.paced import PacedClient
 from vochi_integrations.integrations.retailcrm.registration import EDIT_PATH, FIELD, MODULE_PATH
+from vochi_integrations.integrations.retailcrm.settings import checked
 from vochi_integrations.settings import Settings
 
 TEST_PHONE = "+375290000000"
@@ -28,8 +29,12 @@ class RetailCrmAdministration:
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._public_url = settings.public_url
+        self._allow_insecure = settings.crm.allow_insecure_urls
         self._plain = RetailCrmClient(session, settings.crm.request_timeout)
         self._client = PacedClient(self._plain)
+
+    def checked(self, patch: Mapping[str, Any]) -> dict[str, Any]:
+        return checked(patch, allow_insecure=self._allow_insecure)
 
     async def check(self, config: RetailCrmConfig) -> Checkup:
         return await check.check(self._client, config, self._public_url)

@@ -22,6 +22,7 @@ TITLES = {
     "module": _("Модуль телефонии"),
     "account": _("Аккаунт"),
 }
+AT_THE_DOOR = (Reason.CRM_UNREACHABLE, Reason.NO_ACCOUNT, Reason.NOT_CONFIGURED, Reason.PRIVATE_ADDRESS)
 NOT_LOOKED_AT = _("Не проверено из-за ошибки выше.")
 NOT_TOLD = _("RetailCRM об этом не сообщает.")
 REGISTER = _("Нажмите «Сохранить и зарегистрировать».")
@@ -49,7 +50,7 @@ async def check(client: PacedClient, config: RetailCrmConfig, public_url: str) -
 
 def _not_let_in(error: DeliveryError) -> list[Step]:
     """Say whether it is the address or the key, and that the rest is unknown."""
-    at_the_door = error.reason in (Reason.CRM_UNREACHABLE, Reason.NO_ACCOUNT, Reason.NOT_CONFIGURED)
+    at_the_door = error.reason in AT_THE_DOOR
     failed = "address" if at_the_door or error.status == 404 else "key"
     first = [] if failed == "address" else [_ok("address", _("RetailCRM отвечает."))]
     steps = [*first, _failed(failed, error)]
