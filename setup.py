@@ -19,6 +19,7 @@ DEV = [
     "pytest-aiohttp>=1.1,<2",
     "retailcrm>=5.3,<6",
     "ruff>=0.15,<0.18",
+    "schemathesis>=4.32,<5",
 ]
 
 setup(
@@ -39,15 +40,16 @@ setup(
         "vochi_integrations.templates": "templates",
     },
     package_data={
-        "vochi_integrations": ["py.typed", "demo/calls.jsonl"],
+        "vochi_integrations": ["py.typed", "admin/openapi.json", "demo/calls.jsonl"],
         "vochi_integrations.sql": ["migrations/*.sql", "queries/*.sql"],
-        "vochi_integrations.templates": ["*.html", "static/*"],
+        "vochi_integrations.templates": ["*.html", "admin/*.html", "locale/*.po", "static/*"],
     },
     install_requires=[
         "aiohttp>=3.14,<4",
         "aiohttp-jinja2>=1.6,<2",
         "asyncpg>=0.31,<0.33",
         "asyncssh>=2.24,<3",
+        "babel>=2.17,<3",
         "cryptography>=46,<51",
         "msgspec>=0.20,<0.23",
         "orjson>=3.11,<4",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vochi_integrations import __version__, db
+from vochi_integrations.admin.invite import admin_link, revoke_links
 from vochi_integrations.app import database_of
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.enterprises import add_enterprise
@@ -61,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     emulate.add_argument("--port", type=int, default=8030)
     _add_enterprise(commands, common)
     _add_deliveries(commands, common)
+    invite = _add(commands, "admin-link", "print a link that signs an administrator in", run_admin_link, common)
+    invite.add_argument("number", metavar="NUMBER", help="of the enterprise")
+    invite.add_argument("--revoke", action="store_true", help="take back the links so far, and the sessions they made")
     secrets = commands.add_parser("secrets", help="manage what is stored encrypted")
     actions = secrets.add_subparsers(metavar="ACTION", required=True)
     _add(actions, "rotate", "encrypt every stored secret with the first of secrets.keys", run_secrets_rotate, common)
@@ -148,6 +152,13 @@ async def _printed(settings: Settings, work: Callable[[str], Coroutine[Any, Any,
         await db.migrate(dsn)
         print(await work(dsn))  # noqa: T201
     return 0
+
+
+def run_admin_link(arguments: argparse.Namespace) -> int:
+    settings, number = _settings(arguments), arguments.number
+    if arguments.revoke:
+        return _run(_printed(settings, lambda dsn: revoke_links(dsn, number)))
+    return _run(_printed(settings, lambda dsn: admin_link(dsn, settings, number)))
 
 
 def run_deliveries_list(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,9 @@ from aiohttp.abc import AbstractResolver
 from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
+from vochi_integrations.admin import api, shell
+from vochi_integrations.admin.access import guard
+from vochi_integrations.admin.problems import as_pages
 from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
@@ -149,6 +152,7 @@ async def _running(
         await replayer.drain(at_start=True)
         await outbox.take_over()
         await journal.recall_open_calls()
+        pages = await shell.parts(database, settings)
     telephony = Telephony(settings.asterisk, database, store)
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
@@ -181,6 +185,7 @@ async def _running(
             CIPHER: cipher,
             CONFIGS: ConfigStore(database, cipher, store.expire),
             UPTIME: Uptime(time.monotonic()),
+            **pages,
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
@@ -209,11 +214,13 @@ def _with(app: web.Application, found: Mapping[web.AppKey[Any], object]) -> web.
 
 def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
-    app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[as_pages, errors, guard], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
     app.add_routes(webhooks.routes)
     app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
+    shell.add_to(app)
+    app.add_routes(api.public_routes())
     return app
 
 
@@ -226,5 +233,6 @@ def create_internal() -> web.Application:
     app.add_routes(makecall.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
+    app.add_routes(api.internal_routes())
     app.add_routes(status.internal_routes)
     return app

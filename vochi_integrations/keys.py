@@ -14,7 +14,7 @@ from vochi_integrations.journal import Journal
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.clients import ClientIds
 from vochi_integrations.pbx.telephony import Telephony
-from vochi_integrations.settings import Settings
+from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
 
@@ -33,6 +33,7 @@ JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
 UPTIME = web.AppKey("uptime", Uptime)
+JWT_SECRET = web.AppKey("jwt_secret", Secret)
 CIPHER = web.AppKey("cipher", Cipher)
 CONFIGS = web.AppKey("configs", ConfigStore)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")

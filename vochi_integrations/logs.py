@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import orjson
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import Processor
 
 from vochi_integrations.settings import Logging
@@ -87,9 +88,21 @@ class _Handler(logging.Handler):
         super().__init__()
         self._writer = writer
         self.setFormatter(formatter)
+        self.addFilter(_NothingQuoted())
 
     def emit(self, record: logging.LogRecord) -> None:
         self._writer.write_line(self.format(record).encode())
+
+
+class _NothingQuoted(logging.Filter):
+    """aiohttp logs what it cannot parse word for word, tokens in addresses and cookies included: keep the kind only."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", None
+            record.exc_info = record.exc_text = None
+        return True
 
 
 @contextmanager

@@ -115,6 +115,10 @@ class SmartRedirect(Section, frozen=True):
 
 class Auth(Section, frozen=True):
     jwt_secret: Secret = field(default_factory=Secret)
+    link_seconds: Positive = 3600.0
+    idle_seconds: Positive = 7200.0
+    session_seconds: Positive = 43200.0
+    attempts: Count = 30
 
 
 class Secrets(Section, frozen=True):
@@ -123,6 +127,7 @@ class Secrets(Section, frozen=True):
 
 class Crm(Section, frozen=True):
     allow_insecure_urls: bool = False
+    request_timeout: Positive = 10.0
 
 
 class Asterisk(Section, frozen=True):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -203,3 +204,30 @@ async def test_a_rotation_loses_nothing_of_those_who_write_meanwhile(lab: Lab) -
         for number in numbers:
             config = await configs.get(number, CRM) or {}
             assert (config["written"], config["api_key"]) == (True, f"new-key-{number}")
+
+
+async def test_over_http_nothing_is_lost_shown_or_late(lab: Lab) -> None:
+    """Two administrators at two daemons of one database, both at once, again and again."""
+    await lab.add_company(user_extensions={}, api_key="another-key-0001")
+    lab.crm.switch(rate_limit=False)
+    async with (
+        lab.daemon(secrets__keys=OLD) as daemon,
+        lab.daemon("other", secrets__keys=OLD) as other,
+    ):
+
+        async def put(at: DaemonUnderTest, **config: object) -> Any:
+            status, answer = await at.send("PUT", f"{at.internal}/api/config/{NUMBER}", json={"config": config})
+            assert status == 200, answer
+            return answer["config"]
+
+        for number in range(25):
+            await asyncio.gather(put(daemon, **{f"a{number}": number}), put(other, **{f"b{number}": number}))
+        shown = await put(daemon, api_key=API_KEY, user_extensions={"1": "999"})
+        assert shown.items() >= {f"{who}{number}": number for who in "ab" for number in range(25)}.items()
+        assert (shown["api_key"], shown["user_extensions"]) == ("****" + API_KEY[-4:], {})
+        assert (await put(other, **shown))["api_key"] == shown["api_key"]
+        stored = await api_key(lab)
+        assert stored.startswith("fernet:")
+        assert Cipher([Secret(OLD)]).decrypt(stored) == API_KEY
+        await post(daemon, fresh_id(), dial(0, ["151"]))
+        await until(lambda: lab.popups)

@@ -10,6 +10,7 @@ from vochi_integrations.integrations.base import Integration
 from vochi_integrations.integrations.retailcrm import RetailCrmIntegration
 from vochi_integrations.settings import Settings
 
+ADMINISTERED = RetailCrmIntegration.name  # the CRM the administrator's pages are about
 NAMES = (RetailCrmIntegration.name,)
 
 

@@ -1,9 +1,9 @@
 """What a CRM is to the rest of the daemon: read its config, plan deliveries, send them."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from vochi_integrations.domain import Delivery, Effect, Enterprise
 from vochi_integrations.errors import DeliveryError
@@ -40,11 +40,132 @@ class IntegrationConfig(Protocol):
         ...
 
 
+class Said(Struct, frozen=True):
+    """A sentence for a person: a gettext msgid in Russian with `{names}` in it, and the values of those."""
+
+    text: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text.format_map(self.values)
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One thing looked at by a check of the connection; `advice` says what to do about it, if anything.
+
+    `unknown` is what could not be looked at, because of an earlier problem or because the CRM does not tell.
+    """
+
+    name: str
+    title: Said
+    status: Literal["ok", "problem", "unknown"]
+    message: Said
+    advice: Said | None = None
+
+
+class Checkup(Struct, frozen=True, kw_only=True):
+    """What a check of the connection found; `account` is what the CRM calls the account, "" when it does not tell."""
+
+    steps: Sequence[Step]
+    account: str = ""
+
+    @property
+    def is_healthy(self) -> bool:
+        return all(step.status != "problem" for step in self.steps)
+
+
+class Explanation(Struct, frozen=True):
+    """A CRM's failure in plain words: what happened, and what to do."""
+
+    what: Said
+    advice: Said
+
+
+class Group(Struct, frozen=True):
+    id: object
+    name: str
+    code: str
+
+
+class Employee(Struct, frozen=True, kw_only=True):
+    """A user of the CRM; `is_active` is false for one who has left."""
+
+    id: str
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    groups: Sequence[Group] = ()
+    is_active: bool = True
+    status: str = ""
+
+
+class Registration(Struct, frozen=True, kw_only=True):
+    """What the CRM is told about us. `extensions` is ours, a None among them was taken away; `lines` are our numbers.
+
+    `client_id` proves the CRM's own requests, `account_url` signs an administrator in.
+    """
+
+    enabled: bool
+    client_id: Secret
+    account_url: Secret
+    extensions: Mapping[str, str | None] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+
+
+class Administration(Protocol):
+    """What an administrator does with a CRM. Every `config` may be one that is not saved yet.
+
+    Methods that return an `Answer` never raise for the CRM; the others raise DeliveryError, also for an answer that is
+    empty or not whole: that is never an empty list.
+    """
+
+    def checked(self, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings as they are to be stored. Raises BadRequestError naming the key that cannot be used."""
+        ...
+
+    async def check(self, config: Any) -> Checkup:
+        """Look at everything that a connection needs; changes nothing."""
+        ...
+
+    async def register(self, config: Any, wanted: Registration) -> Answer:
+        """Make ourselves known to the CRM, or again; extensions only the CRM has stay."""
+        ...
+
+    async def deactivate(self, config: Any) -> Answer:
+        """Switch our module off in the CRM; a success also when there is none."""
+        ...
+
+    async def push_extensions(self, config: Any, extensions: Mapping[str, str | None]) -> Answer:
+        """Give the CRM our extensions; those only the CRM has stay, those that are None here go."""
+        ...
+
+    async def employees(self, config: Any) -> list[Employee]:
+        """Return every user of the CRM, whatever their state."""
+        ...
+
+    async def extensions(self, config: Any) -> dict[str, str]:
+        """Return the extensions the CRM has, by user id; none when we are not registered."""
+        ...
+
+    async def show_test(self, config: Any, extension: str, call: str) -> Answer:
+        """Show a test card to an extension; an extension the CRM does not know is an error of the answer."""
+        ...
+
+    async def close_test(self, config: Any, extension: str, call: str) -> Answer:
+        """Close a test card."""
+        ...
+
+    def explain(self, error: DeliveryError) -> Explanation:
+        """Say a failure in plain words."""
+        ...
+
+
 class Integration(Protocol):
     """One CRM. `batch_size` is how many records one request can carry."""
 
     name: str
     batch_size: int
+    administration: Administration
 
     def read_config(self, raw: Mapping[str, Any]) -> IntegrationConfig:
         """Read the tenant's part of `integrations_config`; tolerant, never raises."""

@@ -27,7 +27,9 @@ class Answer:
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the CRM, not a failure of the program
     """The CRM says no; carries the status and the envelope of that."""
 
-    def __init__(self, status: int, message: str, errors: Mapping[str, str] | None = None, **fields: Any) -> None:
+    def __init__(
+        self, status: int, message: str, errors: Mapping[str, str] | list[str] | None = None, **fields: Any
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.fields = {"errorMsg": message, **({"errors": errors} if errors else {}), **fields}

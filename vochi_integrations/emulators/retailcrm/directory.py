@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from vochi_integrations.emulators.retailcrm.answers import Answer, bad_entity, bad_input, not_found
-from vochi_integrations.emulators.retailcrm.module import apply, module_errors
+from vochi_integrations.emulators.retailcrm.answers import Answer, Refusal, bad_entity, bad_input, not_found
+from vochi_integrations.emulators.retailcrm.module import apply, module_errors, with_codes_at_root
 from vochi_integrations.emulators.retailcrm.parameters import Query, composite, filters_of, number_of, paged, scalar
 from vochi_integrations.emulators.retailcrm.people import GROUPS, USER_STATUSES, Customer, User, digits
 from vochi_integrations.emulators.retailcrm.validation import CHOICE
+
+NO_FUNDS = "Your account has insufficient funds to activate integration module"
 
 Test = Callable[[User, list[str]], bool]
 
@@ -36,7 +39,7 @@ def integration_module(query: Query) -> Answer:
     module = query.account.modules.get(query.path["code"])
     if module is None:
         raise not_found()
-    return Answer({"integrationModule": module})
+    return Answer({"integrationModule": with_codes_at_root(module) if query.account.switches.codes_at_root else module})
 
 
 def integration_module_edit(query: Query) -> Answer:
@@ -44,6 +47,10 @@ def integration_module_edit(query: Query) -> Answer:
     module = composite(query.parameters, "integrationModule")
     if errors := module_errors(module, code):
         raise bad_entity(errors)
+    if account.switches.refuses_actions and "actions" in module:
+        raise bad_entity({"actions": CHOICE})
+    if account.switches.activation_fails and module.get("active"):
+        raise Refusal(400, "Failed to activate module", [NO_FUNDS])
     status = 200 if code in account.modules else 201
     edit = apply(module, account.users, account.sites)
     account.put_module(code, edit.module)
@@ -82,7 +89,14 @@ def users(query: Query) -> Answer:
     filters = filters_of(query.parameters, USER_FILTERS)
     tests = [(USER_FILTERS[name], values) for name, values in filters.items()]
     found = [user.card() for user in query.account.users.values() if all(test(user, values) for test, values in tests)]
-    return Answer(paged(query.parameters, "users", found))
+    return Answer(as_switched(paged(query.parameters, "users", found), query.account.switches.user_list))
+
+
+def as_switched(page: dict[str, Any], user_list: str) -> dict[str, Any]:
+    """Leave users out of a page, all or the last one, as accounts do that are being moved or repaired."""
+    if user_list == "empty":
+        return {"users": [], "pagination": {**page["pagination"], "totalCount": 0, "totalPageCount": 0}}
+    return {**page, "users": page["users"][:-1]} if user_list == "partial" else page
 
 
 def user_of(query: Query) -> User:

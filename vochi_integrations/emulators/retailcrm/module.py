@@ -157,3 +157,11 @@ def telephony_of(module: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     telephony: dict[str, Any] | None = module.get("integrations", {}).get("telephony")
     return telephony
+
+
+def with_codes_at_root(module: Mapping[str, Any]) -> dict[str, Any]:
+    """The module as an older account reads it back."""
+    integrations = dict(module.get("integrations", {}))
+    telephony = dict(integrations.get("telephony", {}))
+    codes = [{"userId": str(row["userId"]), "code": row["code"]} for row in telephony.pop("additionalCodes", [])]
+    return {**module, "additionalCodes": codes, "integrations": integrations | {"telephony": telephony}}

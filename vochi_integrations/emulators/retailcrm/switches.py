@@ -27,12 +27,18 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=3_600)]
 
 
 class Switches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`codes_at_root` reads modules as older accounts have them: the codes beside `integrations`, ids as strings."""
+
     latency_ms: Milliseconds = 0
     fault: Fault | None = None
     flap_seconds: Seconds = 0
     drip_ms: Milliseconds = 50
     rate_limit: bool = True
     one_bad_call: Literal["400", "460"] = "400"
+    user_list: Literal["whole", "empty", "partial"] = "whole"
+    codes_at_root: bool = False
+    refuses_actions: bool = False
+    activation_fails: bool = False
 
     def changed(self, changes: Mapping[str, object]) -> "Switches":
         """The same with some keys changed; `msgspec.ValidationError` names a key or value that does not exist."""

@@ -7,8 +7,9 @@ import aiohttp
 
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
-from vochi_integrations.integrations.base import Answer
+from vochi_integrations.integrations.base import Administration, Answer
 from vochi_integrations.integrations.retailcrm.activity import read_activity
+from vochi_integrations.integrations.retailcrm.administration import RetailCrmAdministration
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
 from vochi_integrations.integrations.retailcrm.mapping import NAME, plan
@@ -25,6 +26,7 @@ class RetailCrmIntegration:
         self._settings = settings
         self._cipher = Cipher(settings.secrets.keys)
         self._client = RetailCrmClient(session, settings.delivery.timeout)
+        self.administration: Administration = RetailCrmAdministration(settings, session)
 
     def read_config(self, raw: Mapping[str, Any]) -> RetailCrmConfig:
         return read_config(raw, self._settings, self._cipher)

@@ -19,8 +19,8 @@ PLAIN = Cipher()
 class Sent(Struct, frozen=True):
     """Which events the company wants in its CRM: pop-ups of calls in and out, their closing, records."""
 
-    popup_in: bool = field(default=True, name="in")
-    popup_out: bool = field(default=True, name="out")
+    popup_in: bool = True
+    popup_out: bool = True
     hangup: bool = True
     history: bool = True
 

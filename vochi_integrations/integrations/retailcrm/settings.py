@@ -37,7 +37,7 @@ def checked(patch: Mapping[str, Any], *, allow_insecure: bool = False) -> dict[s
     if "domain" in found:
         _, problem = read_domain(found["domain"], allow_insecure=allow_insecure)
         if problem:
-            raise WrongValueError("domain", problem)
+            raise WrongValueError("domain", problem.removeprefix("domain "))
     return found
 
 

@@ -1,0 +1,37 @@
+"""What every page of the administrator's area stands on, put together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from vochi_integrations.admin import assets, headers, i18n
+from vochi_integrations.admin.attempts import Attempts
+from vochi_integrations.admin.pages import access
+from vochi_integrations.admin.render import add_templates
+from vochi_integrations.admin.sessions import jwt_secret
+from vochi_integrations.admin.signin import ATTEMPTS
+from vochi_integrations.db import Database
+from vochi_integrations.keys import JWT_SECRET
+from vochi_integrations.settings import Settings
+
+PAGES = (access.routes,)
+
+
+async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[Any], object]:
+    """Return what the pages' handlers find in their application."""
+    i18n.load_languages()
+    assets.assets()
+    return {
+        JWT_SECRET: await jwt_secret(database, settings.auth),
+        ATTEMPTS: Attempts(settings.auth.attempts),
+    }
+
+
+def add_to(app: web.Application) -> None:
+    """Add the pages, what they load, and the headers they are sent with."""
+    add_templates(app)
+    app.on_response_prepare.append(headers.add_headers)
+    app.add_routes(assets.routes)
+    for routes in PAGES:
+        app.add_routes(routes)
