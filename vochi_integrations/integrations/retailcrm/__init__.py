@@ -8,11 +8,13 @@ import aiohttp
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
 from vochi_integrations.integrations.base import Administration, Answer, Inquiry
+from vochi_integrations.integrations.findings import Finding
 from vochi_integrations.integrations.retailcrm import responsible
 from vochi_integrations.integrations.retailcrm.activity import read_activity
 from vochi_integrations.integrations.retailcrm.administration import RetailCrmAdministration
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
+from vochi_integrations.integrations.retailcrm.examine import examine
 from vochi_integrations.integrations.retailcrm.mapping import NAME, customer_phone, plan
 from vochi_integrations.settings import Settings
 
@@ -65,6 +67,11 @@ class RetailCrmIntegration:
 
     def user_of(self, enterprise: Enterprise, extension: str) -> str | None:
         return _config(enterprise).users.get(extension)
+
+    async def examine(self, enterprise: Enterprise) -> list[Finding]:
+        """Look at the account (`integrations.findings.Examinable`)."""
+        config, public_url = _config(enterprise), self._settings.public_url
+        return await examine(self.administration, self._client, config, public_url)
 
 
 def _config(enterprise: Enterprise) -> RetailCrmConfig:
