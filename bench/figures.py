@@ -19,6 +19,7 @@ FIGURES = (
     "capacity",
     "peers",
     "isolation",
+    "redirect",
     "tenants",
     "recovery",
     "outage",

@@ -35,6 +35,7 @@ from vochi_integrations.keys import (
     JOURNAL,
     METRICS,
     OUTBOX,
+    REDIRECTOR,
     RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
@@ -51,7 +52,10 @@ from vochi_integrations.ops.sources import Sources
 from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.callers import Callers
 from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.history import History
+from vochi_integrations.pbx.redirector import LOGGED_AS, Redirector
 from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.resolver import PublicResolver
@@ -66,6 +70,7 @@ from vochi_integrations.web import (
     gateway,
     intake,
     makecall,
+    redirect,
     status,
     traces,
     webhooks,
@@ -175,6 +180,8 @@ async def _running(
         pages = await shell.parts(database, settings)
     watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
     telephony = Telephony(settings.asterisk, database, store)
+    callers = Callers(integrations, settings.breaker, dispatcher.window)
+    redirector = Redirector(callers, History(database), outbox, telephony.control)
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -189,7 +196,7 @@ async def _running(
         "closer": Closer(database, journal, store, idle_seconds).run(),
         "watch": watch.run(),
         "teller": watch.teller.run(),
-        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE]).run(),
+        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE, LOGGED_AS]).run(),
         "clicks": telephony.follower.run(),
     }
     async with background(loops) as owner_of_loops:
@@ -202,6 +209,7 @@ async def _running(
             SPOOL: spooled,
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
+            REDIRECTOR: redirector,
             INTEGRATIONS: integrations,
             TRACER: Tracer(database, integrations),
             TELEPHONY: telephony,
@@ -217,6 +225,7 @@ async def _running(
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
         await telephony.close()
+    await redirector.close()
     await store.close()
     journal.close()
     outbox.close()
@@ -243,6 +252,7 @@ def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
     app = web.Application(middlewares=[gate], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(redirect.public_routes())
     app.add_routes(webhooks.routes)
     app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
@@ -255,6 +265,7 @@ def create_internal() -> web.Application:
     """What only this machine may reach: the same intake, the gateway, caches and statistics."""
     app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(redirect.internal_routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
     app.add_routes(makecall.routes)

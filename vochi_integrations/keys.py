@@ -17,6 +17,7 @@ from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.redirector import Redirector
 from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
@@ -37,6 +38,7 @@ JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
 TRACER = web.AppKey("tracer", Tracer)
+REDIRECTOR = web.AppKey("redirector", Redirector)
 FIGURES = web.AppKey("figures", Figures)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 WATCH = web.AppKey("watch", Watch)

@@ -25,6 +25,22 @@ class Answer(Struct, kw_only=True):
     elapsed_ms: float = 0.0
 
 
+class Caller(Struct, frozen=True, kw_only=True):
+    """What a CRM knows of a caller: the customer's name, the responsible manager's id there, and their extension."""
+
+    name: str = ""
+    manager: str = ""
+    code: str = ""
+
+
+class Inquiry(Struct, frozen=True, kw_only=True):
+    """What a CRM answered about a caller; `error` says why it did not."""
+
+    caller: Caller = Caller()
+    error: DeliveryError | None = None
+    elapsed_ms: float = 0.0
+
+
 class IntegrationConfig(Protocol):
     """A tenant's settings for one CRM. `problem` says in plain words why it cannot be used, "" when it can."""
 
@@ -197,4 +213,20 @@ class Integration(Protocol):
 
     async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
         """Make one request for deliveries of one kind; one answer each, in their order. Never raises for the CRM."""
+        ...
+
+    def phone_of(self, enterprise: Enterprise, phone: str, trunk: str) -> str:
+        """Return an incoming caller's number as the CRM is asked for it."""
+        ...
+
+    def routes_callers(self, enterprise: Enterprise) -> bool:
+        """Tell whether the tenant lets this CRM say who gets a call."""
+        ...
+
+    async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
+        """Ask who a caller is and who is responsible for them. Never raises for the CRM."""
+        ...
+
+    def user_of(self, enterprise: Enterprise, extension: str) -> str | None:
+        """Return the user of the CRM that has an extension, None when nobody has it."""
         ...

@@ -16,9 +16,9 @@ SAYS = {
     "not_lifted": "Сотрудник {code} не снял трубку",
 }
 OFFLINE = re.compile(
-    r"Addr->IP\s*:\s*\(null\)|Status\s*:\s*(?:UNREACHABLE|UNKNOWN)|Unavailable|"
+    r"^\s*Addr->IP\s*:\s*\(null\)|Status\s*:\s*(?:UNREACHABLE|UNKNOWN)|Unavailable|"
     r"Peer \S+ not found|Unable to find object",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 

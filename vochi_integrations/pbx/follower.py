@@ -58,9 +58,10 @@ class Follower:
 
     def follow(self, click: Click) -> None:
         """Note what came of the command, and follow the click unless it failed."""
+        click.is_closed = click.is_over
         self._note(click)
         self._logs.append(_log_row(click, "make_call", call=None))
-        if not click.is_over:
+        if not click.is_closed:
             self._watch(Watch(click, look_at=time.monotonic() + CONFIRM_SECONDS))
         self._wake.set()
 
@@ -224,6 +225,7 @@ class Follower:
             click.state, click.reason = "failed", reason
         said = SAYS.get(click.reason or click.state)
         click.message = said.format(code=click.code) if said else None
+        click.is_closed = True
         self._watches.remove(watch)
         self._note(click)
         self._logs.append(_log_row(click, "make_call:outcome", call=click.call or None))
@@ -256,7 +258,7 @@ def _row(click: Click) -> dict[str, Any]:
         "pbx_ms": click.pbx_ms,
         "manager_unique_id": click.manager or None,
         "call_unique_id": click.call or None,
-        "finished": click.is_over,
+        "finished": click.is_closed,
     }
 
 

@@ -23,7 +23,8 @@ NOBODY = Directory()
 class Click(Struct, kw_only=True):
     """A manager (`code`) wants to talk to `phone`. `manager` and `call` are the UniqueIds of its two calls, once known.
 
-    `id` is its row's, 0 when PostgreSQL was away; `since` the last event stored before it.
+    `id` is its row's, 0 when PostgreSQL was away; `since` the last event stored before it. A click that is over is
+    closed when there is nothing more to find out.
     """
 
     enterprise: str
@@ -40,6 +41,7 @@ class Click(Struct, kw_only=True):
     pbx_ms: float | None = None
     manager: str = ""
     call: str = ""
+    is_closed: bool = False
 
     @property
     def is_over(self) -> bool:
