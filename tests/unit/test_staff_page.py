@@ -17,9 +17,7 @@ DEFAULTS = {"record_owner": "first", "region": "BY", "timezone": "Europe/Minsk"}
 
 def staff(ours: dict[str, str], *people: tuple[str, str, str], theirs: dict[str, str] | None = None) -> Staff:
     employees = [Employee(id=user, first_name=first, last_name=last) for user, first, last in people]
-    return Staff(
-        employees=employees, ours=ours, theirs=theirs or {}, differences=(), imported={}, is_suspicious=False
-    )
+    return Staff(employees=employees, ours=ours, theirs=theirs or {}, differences=(), imported={}, is_suspicious=False)
 
 
 def phone(number: str, owner: str | None = None) -> Any:
@@ -71,8 +69,13 @@ class TestChoices:
 
     def test_a_form_changes_what_it_shows_differently(self) -> None:
         form = {
-            **{"was.events.in": "on", "was.events.out": "off", "events.out": "on", "was.region": "BY"},
-            **{"region": "RU", "was.timezone": "Europe/Minsk", "timezone": "Nowhere"},
+            "was.events.in": "on",
+            "was.events.out": "off",
+            "events.out": "on",
+            "was.region": "BY",
+            "region": "RU",
+            "was.timezone": "Europe/Minsk",
+            "timezone": "Nowhere",
         }
         allowed = {"region": ["BY", "RU"], "timezone": ["Europe/Minsk"]}
         assert choices.patch_of(form, allowed) == {"events": {"in": False, "out": True}, "region": "RU"}
