@@ -95,8 +95,9 @@ async def _checked(steps: Steps, desk: Desk, fields: Mapping[str, Any], *, advis
 
 
 async def _told_wrong(steps: Steps, error: BadRequestError) -> None:
-    what, advice = WRONG.get(str(error), (str(error), ""))
-    title = "API Key" if str(error).startswith("api_key") else deferred("Адрес домена")
+    key, _, complaint = str(error).partition(": ")
+    what, advice = WRONG.get(f"{key} {complaint}".strip(), (deferred("Такое значение не подходит."), ""))
+    title = "API Key" if key.startswith("api_key") else deferred("Адрес домена")
     await steps.tell("failed", title, what, advice)
 
 
