@@ -50,6 +50,7 @@ setup(
         "aiohttp>=3.14,<4",
         "aiohttp-jinja2>=1.6,<2",
         "asyncpg>=0.31,<0.33",
+        "asyncssh>=2.24,<3",
         "babel>=2.17,<3",
         "cryptography>=46,<51",
         "msgspec>=0.20,<0.23",

@@ -35,9 +35,11 @@ from vochi_integrations.keys import (
     JOURNAL,
     METRICS,
     OUTBOX,
+    RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
     STORE,
+    TELEPHONY,
     TRACER,
     UPTIME,
     WATCH,
@@ -49,13 +51,25 @@ from vochi_integrations.ops.sources import Sources
 from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.resolver import PublicResolver
 from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Crm, Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, deliveries, doctor, gateway, intake, status, traces
+from vochi_integrations.web import (
+    cache,
+    deliveries,
+    doctor,
+    gateway,
+    intake,
+    makecall,
+    status,
+    traces,
+    webhooks,
+)
 from vochi_integrations.web.middlewares import errors
 from vochi_integrations.witness import Witness
 
@@ -160,6 +174,7 @@ async def _running(
         await journal.recall_open_calls()
         pages = await shell.parts(database, settings)
     watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
+    telephony = Telephony(settings.asterisk, database, store)
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -174,7 +189,8 @@ async def _running(
         "closer": Closer(database, journal, store, idle_seconds).run(),
         "watch": watch.run(),
         "teller": watch.teller.run(),
-        "retention": Retention(database, settings.retention, integrations).run(),
+        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE]).run(),
+        "clicks": telephony.follower.run(),
     }
     async with background(loops) as owner_of_loops:
         await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
@@ -188,6 +204,8 @@ async def _running(
             OUTBOX: outbox,
             INTEGRATIONS: integrations,
             TRACER: Tracer(database, integrations),
+            TELEPHONY: telephony,
+            RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
             CIPHER: cipher,
             CONFIGS: ConfigStore(database, cipher, store.expire),
             UPTIME: Uptime(watch.sources.started_at),
@@ -198,6 +216,7 @@ async def _running(
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
+        await telephony.close()
     await store.close()
     journal.close()
     outbox.close()
@@ -224,6 +243,8 @@ def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
     app = web.Application(middlewares=[gate], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(webhooks.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
     shell.add_to(app)
     app.add_routes(api.public_routes())
@@ -236,6 +257,7 @@ def create_internal() -> web.Application:
     app.add_routes(intake.routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
+    app.add_routes(makecall.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
     app.add_routes(doctor.routes)

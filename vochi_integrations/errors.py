@@ -69,3 +69,11 @@ class AccountDeliveryError(DeliveryError):
 
     `reason` says what is wrong with it.
     """
+
+
+class PbxError(VochiError):
+    """A PBX did not take a command. `reason` is one word (docs/api.md), the message is fit for whoever clicked."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -24,6 +24,9 @@ from vochi_integrations.integrations.findings import Finding
 from vochi_integrations.ops.bundle import bundle
 from vochi_integrations.ops.doctor import checks, is_well, lines, unopened
 from vochi_integrations.ops.patient import Live, Patient
+from vochi_integrations.ops.pbx_checks import pbx_checks
+from vochi_integrations.pbx.control import PbxControl
+from vochi_integrations.pbx.ssh import SshHosts
 from vochi_integrations.settings import Settings
 from vochi_integrations.snapshot import SnapshotStore
 
@@ -32,7 +35,11 @@ ASK = aiohttp.ClientTimeout(total=3.0)
 
 async def doctor(settings: Settings, number: str | None, *, as_json: bool, archive: Path | None) -> int:
     """Print what is well and what is not; return 0, or 1 when something is red. `archive` gets the support bundle."""
-    async with client_session(settings.crm) as session, _opened(settings) as (database, refused):
+    async with (
+        client_session(settings.crm) as session,
+        _opened(settings) as (database, refused),
+        _hosts(settings) as hosts,
+    ):
         integrations = create_integrations(settings, session)
         stats = await _asked(settings, "stats")
         patient = Patient(
@@ -42,9 +49,10 @@ async def doctor(settings: Settings, number: str | None, *, as_json: bool, archi
             enterprises=await _enterprises(settings, database, integrations),
             live=lambda: _live(settings, stats),
         )
-        findings = [*refused, *await checks(patient, number)]
+        more = pbx_checks(PbxControl(settings.asterisk, hosts))
+        findings = [*refused, *await checks(patient, number, more)]
         if archive is not None:
-            data = await bundle(patient, number, stats=stats)
+            data = await bundle(patient, number, stats=stats, more=more)
             await asyncio.to_thread(archive.write_bytes, data)
     _print(findings, as_json=as_json)
     return 0 if is_well(findings) else 1
@@ -60,6 +68,15 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[Database | None, Se
         except StartupError as error:
             refused = [unopened(error)]
         yield database, refused
+
+
+@asynccontextmanager
+async def _hosts(settings: Settings) -> AsyncIterator[SshHosts]:
+    hosts = SshHosts(settings.asterisk)
+    try:
+        yield hosts
+    finally:
+        await hosts.close()
 
 
 @asynccontextmanager

@@ -16,6 +16,8 @@ from vochi_integrations.journal import Journal
 from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
@@ -43,3 +45,5 @@ JWT_SECRET = web.AppKey("jwt_secret", Secret)
 CIPHER = web.AppKey("cipher", Cipher)
 CONFIGS = web.AppKey("configs", ConfigStore)
 INTEGRATIONS: web.AppKey[Mapping[str, Integration]] = web.AppKey("integrations")
+TELEPHONY = web.AppKey("telephony", Telephony)
+RETAILCRM_CLIENTS = web.AppKey("retailcrm_clients", ClientIds)

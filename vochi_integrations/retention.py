@@ -41,6 +41,7 @@ class Retention:
         self._tables: list[tuple[str, float, tuple[Any, ...]]] = [
             ("forget_events", settings.events_days, ()),
             ("forget_deliveries", settings.deliveries_days, ()),
+            ("forget_clicks", settings.events_days, ()),
             ("forget_logs", settings.logs_days, (list(integrations),)),
         ]
 

@@ -13,6 +13,10 @@ from msgspec import Meta, Struct, field
 from vochi_integrations.errors import SettingsError
 
 ENVIRONMENT = re.compile(r"VOCHI_([A-Z]+(?:_[A-Z]+)*)__([A-Z_]+)")
+PROGRAM = re.compile(r"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./-]+)*")
+CONTEXT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LINE_CONTEXT = re.compile(r"(?:[A-Za-z0-9_-]*\{line\}[A-Za-z0-9_-]*)?")
+ORIGINATE_PARTS = frozenset({"manager", "customer", "code", "phone", "context", "line"})
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -132,6 +136,16 @@ class Asterisk(Section, frozen=True):
     ssh_key: str = ""
     known_hosts: str = ""
     command_timeout: Positive = 3.0
+    connect_timeout: Positive = 3.0
+    keepalive: Positive = 15.0
+    failures: Count = 3
+    open_seconds: Positive = 10.0
+    cli: str = "asterisk"
+    technology: Literal["SIP", "PJSIP"] = "SIP"
+    context: str = "inoffice"
+    line_context: str = ""
+    originate: tuple[str, ...] = ("channel originate {manager} application Dial {customer}",)
+    repeat_seconds: Seconds = 5.0
 
 
 class Logging(Section, frozen=True):
@@ -206,6 +220,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             table[key] = text
     settings = _convert(tables)
     _check_zone(settings.retailcrm.timezone)
+    _check_pbx(settings.asterisk)
     return settings
 
 
@@ -247,7 +262,7 @@ def _read_text(section: str, key: str, text: str) -> object:
     expected = _type_of(section, key)
     if expected is None:
         return text
-    if expected == tuple[Secret, ...]:
+    if expected in (tuple[Secret, ...], tuple[str, ...]):
         return [item.strip() for item in text.split(",") if item.strip()]
     if expected in (str, Secret):
         return text
@@ -286,6 +301,20 @@ def _check_zone(name: str) -> None:
         ZoneInfo(name)
     except (ValueError, LookupError, OSError):
         raise SettingsError(f"retailcrm.timezone: there is no time zone {name!r}") from None
+
+
+def _check_pbx(asterisk: Asterisk) -> None:
+    """Let nothing into a command that could be read as more than it is."""
+    for key, pattern in (("cli", PROGRAM), ("context", CONTEXT), ("line_context", LINE_CONTEXT)):
+        if not pattern.fullmatch(getattr(asterisk, key)):
+            raise SettingsError(f"asterisk.{key}: {getattr(asterisk, key)!r} cannot be part of a command")
+    if not asterisk.originate:
+        raise SettingsError("asterisk.originate: there must be a command")
+    for command in asterisk.originate:
+        unknown = set(re.findall(r"{([^}]*)}", command)) - ORIGINATE_PARTS
+        if unknown or not command.isprintable() or not command.strip():
+            known = ", ".join(f"{{{name}}}" for name in sorted(ORIGINATE_PARTS))
+            raise SettingsError(f"asterisk.originate: {command!r} must be one line of text and {known}")
 
 
 def mask_dsn(dsn: str) -> str:

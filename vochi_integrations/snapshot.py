@@ -133,21 +133,22 @@ class SnapshotStore:
 
     async def by_token(self, token: str) -> Enterprise | None:
         """Find an enterprise by its PBX token (`enterprises.name2`)."""
-        return await self._find(lambda snapshot: snapshot.by_token.get(token))
+        return await self.find(lambda snapshot: snapshot.by_token.get(token))
 
     async def by_token_or_secret(self, token: str) -> Enterprise | None:
         """Find an enterprise as the gateway routes do: by token, else by secret."""
-        return await self._find(lambda snapshot: snapshot.by_token.get(token) or snapshot.by_secret.get(token))
+        return await self.find(lambda snapshot: snapshot.by_token.get(token) or snapshot.by_secret.get(token))
 
     async def by_number(self, number: str) -> Enterprise | None:
-        return await self._find(lambda snapshot: snapshot.by_number.get(number))
+        return await self.find(lambda snapshot: snapshot.by_number.get(number))
 
     async def look_up(self, number: str) -> Found:
         """Find an enterprise by number and say whether the answer may be out of date."""
         enterprise = await self.by_number(number)
         return Found(enterprise, enterprise is not None and not self._is_fresh(enterprise))
 
-    async def _find(self, choose: Callable[[Snapshot], Enterprise | None]) -> Enterprise | None:
+    async def find(self, choose: Callable[[Snapshot], Enterprise | None]) -> Enterprise | None:
+        """Find an enterprise in the snapshot, which is renewed first where it may be out of date."""
         found = choose(self.current)
         if found is not None and self._is_fresh(found):
             self.counters.hits += 1

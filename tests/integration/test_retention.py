@@ -48,12 +48,12 @@ async def test_old_events_go_except_those_of_a_call_in_progress_and_other_servic
     await lab.sql.execute("INSERT INTO open_calls VALUES ($1, 'talking1', now())", NUMBER)
     await add_events(lab, "more", 2_200, 31)
     await add_events(lab, "young", 3, 29)
-    assert await forget(lab, events_days=30) == {"forget_events": 2_203}
+    assert await forget(lab, events_days=30) == {"forget_events": 2_203, "forget_clicks": 0}
     rows = await lab.sql.fetch(
         "SELECT rtrim(unique_id, '0123456789') AS name, count(*) AS n FROM call_events GROUP BY 1"
     )
     assert {row["name"]: row["n"] for row in rows} == {"theirs": 2_500, "talking": 1, "young": 3}
-    assert await forget(lab, events_days=30) == {"forget_events": 0}
+    assert await forget(lab, events_days=30) == {"forget_events": 0, "forget_clicks": 0}
 
 
 async def test_deliveries_go_when_they_are_done_with_for_so_long(lab: Lab) -> None:
@@ -102,7 +102,7 @@ async def test_a_table_that_refuses_does_not_keep_the_others(lab: Lab) -> None:
     await lab.sql.execute("CREATE TABLE of_others (event bigint REFERENCES call_events (id))")
     try:
         await lab.sql.execute("INSERT INTO of_others SELECT id FROM call_events")
-        assert await forget(lab, events_days=30, logs_days=90) == {"forget_logs": 5}
+        assert await forget(lab, events_days=30, logs_days=90) == {"forget_clicks": 0, "forget_logs": 5}
     finally:
         await lab.sql.execute("DROP TABLE of_others")
 

@@ -34,6 +34,11 @@ class IntegrationConfig(Protocol):
     @property
     def problem(self) -> str: ...
 
+    @property
+    def client_id(self) -> Secret:
+        """What the CRM proves itself by when it calls us; empty when it was never given one."""
+        ...
+
 
 class Said(Struct, frozen=True):
     """A sentence for a person: a gettext msgid in Russian with `{names}` in it, and the values of those."""
@@ -178,6 +183,16 @@ class Integration(Protocol):
 
     def plan(self, effect: Effect, enterprise: Enterprise) -> list[Delivery]:
         """Say what the CRM is to be told of an effect, skips with their reason included."""
+        ...
+
+    def extension_of(self, enterprise: Enterprise, user: str) -> str | None:
+        """Return the extension of a user of the CRM, None when they have none."""
+        ...
+
+    def read_activity(self, enterprise: Enterprise, given: Mapping[str, object]) -> dict[str, object]:
+        """Read the CRM's notice that our module was frozen, switched or moved; return what of the tenant's
+        settings it changes. Raises BadRequestError.
+        """
         ...
 
     async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:

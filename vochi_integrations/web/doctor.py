@@ -3,10 +3,11 @@
 import msgspec
 from aiohttp import hdrs, web
 
-from vochi_integrations.keys import DATABASE, INTEGRATIONS, SETTINGS, SPOOL, STORE, WATCH
+from vochi_integrations.keys import DATABASE, INTEGRATIONS, SETTINGS, SPOOL, STORE, TELEPHONY, WATCH
 from vochi_integrations.ops.bundle import bundle, file_name
 from vochi_integrations.ops.doctor import checks, is_well
 from vochi_integrations.ops.patient import Live, Patient
+from vochi_integrations.ops.pbx_checks import pbx_checks
 from vochi_integrations.web.answers import json_answer
 from vochi_integrations.web.status import health_of, statistics
 
@@ -38,7 +39,8 @@ def patient_of(app: web.Application) -> Patient:
 @routes.get("/api/doctor")
 async def doctor(request: web.Request) -> web.Response:
     """Run every check, of one `enterprise` too when it is named."""
-    found = await checks(patient_of(request.app), request.query.get("enterprise"))
+    more = pbx_checks(request.app[TELEPHONY].control)
+    found = await checks(patient_of(request.app), request.query.get("enterprise"), more)
     return json_answer({"ok": is_well(found), "findings": [msgspec.to_builtins(finding) for finding in found]})
 
 
@@ -46,6 +48,7 @@ async def doctor(request: web.Request) -> web.Response:
 async def support_bundle(request: web.Request) -> web.Response:
     """Make the archive for support, of one `enterprise` or of all."""
     number = request.query.get("enterprise")
-    data = await bundle(patient_of(request.app), number, stats=statistics(request.app))
+    more = pbx_checks(request.app[TELEPHONY].control)
+    data = await bundle(patient_of(request.app), number, stats=statistics(request.app), more=more)
     disposition = f'attachment; filename="{file_name(number)}"'
     return web.Response(body=data, content_type="application/zip", headers={hdrs.CONTENT_DISPOSITION: disposition})

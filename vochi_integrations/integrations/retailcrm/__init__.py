@@ -9,6 +9,7 @@ from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
 from vochi_integrations.integrations.base import Administration, Answer
 from vochi_integrations.integrations.findings import Finding
+from vochi_integrations.integrations.retailcrm.activity import read_activity
 from vochi_integrations.integrations.retailcrm.administration import RetailCrmAdministration
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
@@ -38,6 +39,12 @@ class RetailCrmIntegration:
 
     def plan(self, effect: Effect, enterprise: Enterprise) -> list[Delivery]:
         return plan(effect, enterprise, _config(enterprise))
+
+    def extension_of(self, enterprise: Enterprise, user: str) -> str | None:
+        return _config(enterprise).extensions.get(user)
+
+    def read_activity(self, enterprise: Enterprise, given: Mapping[str, object]) -> dict[str, object]:
+        return read_activity(given, _config(enterprise), allow_insecure=self._settings.crm.allow_insecure_urls)
 
     async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
         config = _config(enterprise)
