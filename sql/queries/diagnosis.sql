@@ -96,3 +96,11 @@ CROSS JOIN LATERAL (
       AND received_timestamp > (now() AT TIME ZONE 'UTC') - make_interval(weeks => week, hours => 1)
       AND received_timestamp <= (now() AT TIME ZONE 'UTC') - make_interval(weeks => week)
 ) AS counted
+
+-- failed_clicks --
+-- The latest clicks on a number in the CRM that the PBX did not take, of the last $2 seconds, and how many there were.
+SELECT code, phone, reason, extract(epoch FROM clicked_at)::float8 AS at, count(*) OVER ()::int AS failed
+FROM click_calls
+WHERE enterprise_number = $1 AND state = 'failed' AND clicked_at > now() - make_interval(secs => $2::float8)
+ORDER BY clicked_at DESC
+LIMIT $3

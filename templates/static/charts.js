@@ -9,24 +9,25 @@ function colours() {
   return (name) => style.getPropertyValue(`--${name}`).trim();
 }
 
-function options(data, width, colour) {
+function options(box, data, colour) {
   const font = getComputedStyle(document.body).fontFamily;
   const axis = { stroke: colour("soft"), font: `12px ${font}`, grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
   const bars = uPlot.paths.bars({ size: [0.7, 40], radius: 0.15 });
   const names = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZone: "UTC" };
   const moment = new Intl.DateTimeFormat(document.documentElement.lang, names);
+  const half = data.at.length > 1 ? (data.at[1] - data.at[0]) / 2 : 1800;
   return {
-    width,
+    width: box.clientWidth,
     height: HEIGHT,
     cursor: { drag: { x: false, y: false }, points: { size: 7 } },
-    scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 5)] } },
+    scales: { x: { time: true, range: (_, first, last) => [first - half, last + half] }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 5)] } },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     axes: [
-      { ...axis, grid: { show: false }, values: days },
+      { ...axis, size: 32, grid: { show: false }, values: days },
       { ...axis, size: 48 },
     ],
     series: [
-      { label: "", value: (_, seconds) => (seconds === null ? "" : moment.format(new Date(seconds * 1000))) },
+      { label: box.dataset.time, value: (_, seconds) => (seconds === null ? "" : moment.format(new Date(seconds * 1000))) },
       ...data.series.map((one) => ({
         label: one.label,
         stroke: colour(one.colour),
@@ -54,7 +55,7 @@ function draw(box) {
   box.replaceChildren();
   // Bars stand in front of each other: the taller total behind, what went wrong before it.
   const values = data.series.map((one) => one.values);
-  return new uPlot(options(data, box.clientWidth, colours()), [data.at, ...values], box);
+  return new uPlot(options(box, data, colours()), [data.at, ...values], box);
 }
 
 const boxes = [...document.querySelectorAll("[data-chart]")];

@@ -126,7 +126,7 @@ async def test_the_link_in_the_crm_opens_the_page(site: Site) -> None:
     await expect(stranger.get_by_label("Адрес домена")).to_have_value(site.lab.crm_url)
     assert "token" not in stranger.url
     await page.get_by_role("button", name="Сохранить и зарегистрировать").click()
-    await expect(page.locator("#steps")).to_contain_text("Зарегистрирован и включён")
+    await expect(page.locator("#steps")).to_contain_text("Модуль «Vochi-CRM» включён.")
     await expect(page.locator("#steps")).to_contain_text("Список сотрудников")
     assert account.modules["vochi-telephony"]["accountUrl"] != link
     assert await site.status_of(stranger, link) == 403

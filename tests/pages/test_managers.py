@@ -52,7 +52,7 @@ async def test_a_number_that_moves_says_from_whom(site: Site) -> None:
     account = await connected(site, {"16": "150", "18": "151"})
     page = await site.page("/managers")
     row = await choose(page, "Ольга Петрова", "150")
-    await expect(row).to_contain_text("Сейчас у сотрудника Анна Иванова")
+    await expect(row).to_contain_text("Сейчас у: Анна Иванова. Номер перейдёт к этому сотруднику.")
     await expect(page.locator("#unsaved")).to_contain_text("Не сохранено: 1")
     await row.get_by_role("button", name="Сохранить").click()
     await expect(row).to_contain_text("Сохранено. Номер 150 был у сотрудника Анна Иванова.")

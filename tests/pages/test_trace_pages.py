@@ -3,12 +3,13 @@
 import os
 import re
 import time
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Browser, Page, expect
 
 from tests.integration.test_call_path import post
@@ -79,7 +80,8 @@ async def test_a_call_is_found_and_explained(office: Site, pictures: Path) -> No
     await answered(office, call)
     await post(office.daemon, missed, start(0, phone="375290000007"), dial(1, ["152", "153"], phone="375290000007"))
     await post(office.daemon, missed, hangup(9, [""], "0", phone="375290000007"))
-    await post(office.daemon, call_id(26, 20), dial(0, ["151"], 2, phone="150"), hangup(9, ["151"], "2", 2, phone="150"))
+    inside = (dial(0, ["151"], 2, phone="150"), hangup(9, ["151"], "2", 2, phone="150"))
+    await post(office.daemon, call_id(26, 20), *inside)
     await until(lambda: len(office.lab.records) == 2)
     page = await office.page("/calls", bypass_csp=True)
     await expect(page.get_by_role("link", name=C)).to_be_visible()
@@ -183,6 +185,29 @@ async def test_diagnostics_show_what_is_wrong_and_where_it_is_put_right(office: 
     narrow = await office.page("/diagnostics", TELEPHONE, bypass_csp=True)
     assert await narrow.evaluate("document.documentElement.scrollWidth <= innerWidth")
     await shoot(narrow, pictures, "admin-diagnostics-phone")
+
+
+async def test_the_checks_are_made_and_the_report_is_of_this_company_only(office: Site, tmp_path: Path) -> None:
+    await office.lab.add_company("0400", "375290000400", extensions=["199"])
+    await post(office.daemon, call_id(6), start(0), dial(1, ["150"]), hangup(9, ["150"], "2"))
+    await post(office.daemon, call_id(9), dial(1, ["199"], phone="375290000099"), token="375290000400")
+    page = await office.page("/diagnostics", bypass_csp=True)
+    await page.get_by_role("button", name="Проверить сейчас").click()
+    findings = page.locator(".findings li")
+    await expect(findings.first).to_be_visible(timeout=20_000)
+    await expect(page.locator(".findings")).to_contain_text("Ключ API")
+    await expect(page.locator(".findings .bad .fix").first).to_be_visible()
+    assert "PostgreSQL" not in await page.locator("#findings").inner_text()
+    await accessible(page)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Отчёт для поддержки").click()
+    await (await downloading.value).save_as(tmp_path / "report.zip")
+    with zipfile.ZipFile(tmp_path / "report.zip") as report:
+        text = "\n".join(report.read(name).decode() for name in report.namelist())
+        assert "settings.json" not in report.namelist()
+    assert "150" in text
+    for foreign in ("0400", API_KEY, "375290000400", "375290000099", C, "secret-0367"):
+        assert foreign not in text, foreign
 
 
 async def test_both_pages_are_english_when_asked(office: Site) -> None:

@@ -10,7 +10,7 @@ from vochi_integrations.domain import Enterprise, Reason
 from vochi_integrations.integrations.base import IntegrationConfig
 from vochi_integrations.lanes import LaneStatus
 from vochi_integrations.messages import deferred
-from vochi_integrations.ops.verdicts import WHY, Say
+from vochi_integrations.ops.verdicts import WHY, Say, told
 
 DAY = 86_400.0
 WEEK = 7 * DAY
@@ -18,6 +18,7 @@ STRETCHES: Mapping[str, tuple[float, float]] = {"day": (DAY, 1_800.0), "week": (
 TIMEOUT = 5.0
 POPUPS_LOOKED_AT = 500
 EXTENSIONS_SHOWN = 20
+CLICKS_SHOWN = 5
 USUAL_CALLS = 3.0
 LATE_RECORD_SECONDS = 600.0
 LOST_EVENTS_SHARE = 0.05
@@ -36,6 +37,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     unmapped: Sequence[Row]
     calls: Row
     pbx: Row
+    clicks: Sequence[Row]
     skew: float = 0.0
 
 
@@ -71,6 +73,7 @@ async def diagnose(
         unmapped=await fetch("unmapped_extensions", WEEK, EXTENSIONS_SHOWN),
         calls=calls,
         pbx=pbx,
+        clicks=await fetch("failed_clicks", WEEK, CLICKS_SHOWN),
         skew=skew,
     )
 
@@ -102,7 +105,7 @@ def _connection(
         return _connection_light("bad", pause, say(deferred("Проверить подключение")), "connection", say)
     success, error = found.latest.get("success"), found.latest.get("error")
     if error is not None and (success is None or success["at"] < error["at"]):
-        text = say("последний запрос не удался: {error}").format(error=error["error_message"] or "—")
+        text = say("последний запрос не удался: {error}").format(error=told(error["error_message"], say) or "—")
         return _connection_light("warn", text, say(deferred("Проверить подключение")), "connection", say)
     text = say("CRM отвечает") if success else say("запросов за неделю не было")
     return _connection_light("good", text, "", "", say)

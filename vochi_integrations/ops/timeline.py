@@ -1,6 +1,6 @@
 """All that happened in a call, moment by moment: the PBX's events, our decisions, the CRM's answers. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -11,10 +11,11 @@ from vochi_integrations.events import unique_id_time
 from vochi_integrations.messages import deferred
 from vochi_integrations.ops.summary import ANSWERED, read_row
 from vochi_integrations.ops.trace import TracedCall
-from vochi_integrations.ops.verdicts import CALM, FAILED, UNDER_WAY, Say, Tone, codes_of, why
+from vochi_integrations.ops.verdicts import CALM, FAILED, UNDER_WAY, Say, Tone, codes_of, told, why
 
 Source = Literal["pbx", "us", "crm"]
 SHOWN_CHARACTERS = 20_000
+LATEST_SECONDS = 3_600.0
 
 KINDS: Mapping[str, str] = {
     "popup": deferred("Карточка"),
@@ -34,6 +35,28 @@ REQUESTS: Mapping[str, str] = {
     "call_event:out": deferred("Запрос: показать карточку исходящего"),
     "call_event:hangup": deferred("Запрос: закрыть карточку"),
     "calls_upload": deferred("Запрос: записать звонок в историю"),
+}
+CLICKS: Mapping[str, str] = {
+    "asked": deferred("команда отправляется на АТС"),
+    "taken": deferred("АТС приняла команду"),
+    "ringing": deferred("звонит телефон сотрудника"),
+    "lifted": deferred("сотрудник снял трубку"),
+    "dialled": deferred("набирается номер клиента"),
+    "talking": deferred("идёт разговор"),
+    "answered": deferred("клиент ответил"),
+    "no_answer": deferred("клиент не ответил"),
+    "not_lifted": deferred("сотрудник не снял трубку"),
+    "failed": deferred("АТС не приняла команду"),
+}
+REFUSALS: Mapping[str, str] = {
+    "no_address": deferred("не указан адрес АТС"),
+    "pbx_login": deferred("АТС не пускает службу"),
+    "pbx_unreachable": deferred("АТС недоступна"),
+    "pbx_timeout": deferred("АТС не ответила вовремя"),
+    "pbx_refused": deferred("АТС отклонила команду"),
+    "no_such_extension": deferred("на АТС нет такого добавочного"),
+    "bad_part": deferred("номер записан с ошибкой"),
+    "pbx_paused": deferred("АТС только что не отвечала, попытки приостановлены"),
 }
 TECHNICAL = frozenset({"bridge_create", "bridge_destroy", "new_callerid"})
 
@@ -57,34 +80,36 @@ class Entry(Struct, frozen=True, kw_only=True):
     delivery: int = 0
 
 
-class Outcome(Struct, frozen=True):
-    """What came of a click on a number in the CRM: when it was asked for (UTC epoch seconds), and how it went."""
-
-    at: float
-    title: str
-    detail: str = ""
-    tone: Tone = "calm"
-    ms: float | None = None
-
-
-def timeline(
-    call: TracedCall, directory: Directory, say: Say = str, *, skew: float = 0.0, clicks: Iterable[Outcome] = ()
-) -> list[Entry]:
+def timeline(call: TracedCall, directory: Directory, say: Say = str, *, skew: float = 0.0) -> list[Entry]:
     """Return what happened, the earliest first; the PBX's own times are corrected by `skew` seconds."""
     entries = [
         *_channel(call.call, call.events, skew, say),
         *(_event(call.call, row, directory, skew, say) for row in call.events),
         *(_delivery(row, say) for row in call.deliveries),
         *(_attempt(row, say) for row in call.attempts),
-        *(_click(outcome) for outcome in clicks),
+        *(_click(row, say) for row in call.clicks),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _click(outcome: Outcome) -> Entry:
+def _click(row: Mapping[str, Any], say: Say) -> Entry:
+    """What came of a click on a number in the CRM; its milliseconds are until the PBX took the command."""
+    state = CLICKS.get(row["state"], row["state"])
+    failed = row["state"] == "failed"
     return Entry(
-        at=outcome.at, source="us", title=outcome.title, detail=outcome.detail, tone=outcome.tone, ms=outcome.ms
+        at=row["clicked_at"],
+        source="us",
+        title=say("Звонок по клику в CRM: {code} → {phone}").format(code=row["code"], phone=row["phone"]),
+        detail=": ".join(text for text in (say(state), why_no_click(row["reason"], say) if failed else "") if text),
+        tone="bad" if failed or row["state"] == "not_lifted" else "good",
+        ms=row["pbx_ms"],
+        reason=(row["reason"] or "") if failed else "",
     )
+
+
+def why_no_click(reason: str | None, say: Say) -> str:
+    """Say in words why the PBX did not dial for a manager."""
+    return say(REFUSALS[reason]) if reason in REFUSALS else reason or ""
 
 
 def _channel(call: str, rows: Sequence[Mapping[str, Any]], skew: float, say: Say) -> Iterator[Entry]:
@@ -147,7 +172,7 @@ def _late(event: CallEvent, skew: float, say: Say) -> str:
     if event.ended_at is None:
         return ""
     late = event.received_at - event.ended_at - skew
-    return say("событие шло {seconds} с").format(seconds=f"{late:.0f}") if late >= 1 else ""
+    return say("событие шло {seconds} с").format(seconds=f"{late:.0f}") if 1 <= late <= LATEST_SECONDS else ""
 
 
 def _delivery(row: Mapping[str, Any], say: Say) -> Entry:
@@ -193,7 +218,7 @@ def _attempt(row: Mapping[str, Any], say: Say) -> Entry:
         at=row["began_at"],
         source="crm",
         title=say(name) if name else row["event_type"],
-        detail=", ".join(text for text in (answered, row["error_message"] or "") if text),
+        detail=", ".join(text for text in (answered, told(row["error_message"], say)) if text),
         tone="good" if succeeded else "bad",
         ms=row["elapsed_ms"],
         data=(

@@ -32,12 +32,15 @@ class Found(NamedTuple):
 
 
 class TracedCall(Struct, frozen=True):
-    """Everything stored of a call. `attempts` are the requests made for it, read for one call only."""
+    """Everything stored of a call. `attempts` are the requests made for it, `clicks` those in the CRM that it came of;
+    both are read for one call only.
+    """
 
     call: str
     events: Rows
     deliveries: Rows
     attempts: Rows = []
+    clicks: Rows = []
 
 
 class Tracer:
@@ -89,7 +92,8 @@ class Tracer:
         if not found.events and not found.deliveries:
             return None
         attempts = await self._fetch("attempts_of_call", number, call, ROWS_SHOWN)
-        return TracedCall(call, found.events, found.deliveries, [dict(row) for row in attempts])
+        clicks = await self._fetch("clicks_of_call", number, call, ROWS_SHOWN)
+        return TracedCall(call, found.events, found.deliveries, _plain(attempts), _plain(clicks))
 
     async def skew(self, number: str) -> float:
         """Return how many seconds our clock is ahead of the PBX's, 0.0 while they are in step."""
@@ -108,6 +112,10 @@ def described(call: TracedCall) -> dict[str, Any]:
         "events": call.events,
         "deliveries": call.deliveries,
     }
+
+
+def _plain(rows: Iterable[Row]) -> Rows:
+    return [dict(row) for row in rows]
 
 
 def _grouped(rows: Iterable[Row], key: str) -> dict[str, Rows]:

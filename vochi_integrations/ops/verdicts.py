@@ -84,6 +84,15 @@ ACTIONS: Mapping[Reason, Action] = {
     Reason.PRIVATE_ADDRESS: Action(deferred("Проверить адрес"), "connection"),
     Reason.INTERRUPTED: Action(deferred("Посмотреть состояние"), "diagnostics"),
 }
+TOLD: Mapping[str, str] = {
+    "no answer in time": deferred("CRM не ответила вовремя"),
+    "cannot connect": deferred("не удалось соединиться с CRM"),
+    "the connection broke": deferred("соединение с CRM оборвалось"),
+    "TLS": deferred("сертификат CRM не принят"),
+    "rate limited": deferred("CRM просит обращаться реже"),
+    "domain or api_key cannot be sent as they are": deferred("адрес или ключ записаны с ошибкой"),
+}
+"""What the client says when there was no answer, by how it begins (integrations/retailcrm/client.py)."""
 REPLAY = Action(deferred("Отправить снова"), "replay")
 
 
@@ -224,6 +233,15 @@ def codes_of(row: Mapping[str, Any]) -> list[str]:
     payload = row.get("payload")
     codes = payload.get("codes", []) if isinstance(payload, Mapping) else []
     return [str(code) for code in codes]
+
+
+def told(error: str | None, say: Say = str) -> str:
+    """Put an attempt's error into words; what the CRM itself said stays as it is."""
+    begins, _, rest = (error or "").partition(": ")
+    known = TOLD.get(begins)
+    if known is None:
+        return error or ""
+    return f"{say(known)} ({rest})" if rest else say(known)
 
 
 def what_crm_said(response: object) -> str:

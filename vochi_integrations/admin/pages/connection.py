@@ -47,6 +47,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
         deferred("Скопируйте его в RetailCRM ещё раз: Настройки → Интеграция → Ключи доступа к API."),
     ),
 }
+REGISTERED_NEXT = "module"
 NOBODY_YET = deferred("Осталось назначить внутренние номера на странице «Сотрудники».")
 NOT_SAVED_YET = deferred("Проверка ничего не сохраняет: нажмите «Сохранить и зарегистрировать».")
 NOT_SAVED = deferred("То, что было сохранено раньше, действует по-прежнему.")
@@ -113,7 +114,10 @@ async def _checked(steps: Steps, desk: Desk, fields: Mapping[str, Any], *, advis
         await _told_wrong(steps, error)
         return False
     for step in checkup.steps:
-        await steps.found(step if advise or step.status == "problem" else replace(step, advice=None))
+        if advise or step.status == "problem":
+            await steps.found(step)
+        elif step.name != REGISTERED_NEXT:
+            await steps.found(replace(step, advice=None))
     return checkup.is_healthy
 
 

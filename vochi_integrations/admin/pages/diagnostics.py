@@ -1,9 +1,10 @@
 """The page «Диагностика»: is everything well, what went wrong lately, and where it is put right."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from vochi_integrations import clock
 from vochi_integrations.admin.area import ROOT
@@ -15,8 +16,9 @@ from vochi_integrations.admin.problems import problem
 from vochi_integrations.admin.render import page_url, render
 from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.domain import Enterprise
-from vochi_integrations.keys import DATABASE, DISPATCHER, INTEGRATIONS, STORE, TRACER
+from vochi_integrations.keys import DATABASE, DISPATCHER, INTEGRATIONS, STORE, TELEPHONY, TRACER
 from vochi_integrations.lanes import LaneStatus
+from vochi_integrations.ops.bundle import bundle_of_enterprise, file_name
 from vochi_integrations.ops.diagnosis import (
     STRETCHES,
     Diagnosis,
@@ -25,6 +27,12 @@ from vochi_integrations.ops.diagnosis import (
     mapped_of,
     unmapped_now,
 )
+from vochi_integrations.ops.doctor import enterprise_checks
+from vochi_integrations.ops.patient import EnterpriseCheck
+from vochi_integrations.ops.pbx_checks import pbx_checks
+from vochi_integrations.ops.timeline import why_no_click
+from vochi_integrations.ops.verdicts import told
+from vochi_integrations.web.doctor import patient_of
 
 HERE = f"{ROOT}diagnostics"
 CRM = "retailcrm"
@@ -59,9 +67,31 @@ async def show(request: web.Request) -> web.Response:
             "periods": {"day": _("Сутки"), "week": _("Неделя")},
             "ago": lambda epoch: ago(now - epoch),
             "milliseconds": milliseconds,
+            "told": lambda error: told(error, _),
+            "why_no_click": lambda reason: why_no_click(reason, _),
             "page": lambda name: page_url(number, action_page(name)),
         },
     )
+
+
+@routes.get(f"{HERE}/checks")
+async def examine(request: web.Request) -> web.Response:
+    """Run the doctor's checks of this enterprise; a part of the page."""
+    found = await enterprise_checks(patient_of(request.app), request[VIEWER].enterprise, _of_pbx(request))
+    return render(request, "admin/_findings.html", {"findings": found})
+
+
+@routes.get(f"{HERE}/bundle")
+async def support_bundle(request: web.Request) -> web.Response:
+    """Give the archive for support, of this enterprise only."""
+    number = request[VIEWER].enterprise
+    data = await bundle_of_enterprise(patient_of(request.app), number, more=_of_pbx(request))
+    disposition = f'attachment; filename="{file_name(number)}"'
+    return web.Response(body=data, content_type="application/zip", headers={hdrs.CONTENT_DISPOSITION: disposition})
+
+
+def _of_pbx(request: web.Request) -> Sequence[EnterpriseCheck]:
+    return pbx_checks(request.app[TELEPHONY].control)
 
 
 def _lane(request: web.Request, number: str) -> LaneStatus | None:
