@@ -55,3 +55,12 @@ LIMIT $2
 -- configs --
 -- Stored configurations, of one enterprise or of all when $1 is null.
 SELECT number, active, ip, integrations_config FROM enterprises WHERE $1::text IS NULL OR number = $1 ORDER BY number
+
+-- older_index --
+-- The unique index of an older service that lets a call have one event of a kind only; its name, if it is there.
+SELECT i.indexrelid::regclass::text AS name
+FROM pg_index i
+WHERE i.indrelid = to_regclass('call_events') AND i.indisunique AND i.indpred IS NULL
+  AND (SELECT array_agg(a.attname::text ORDER BY a.attname)
+       FROM pg_attribute a
+       WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)) = ARRAY['event_type', 'unique_id']

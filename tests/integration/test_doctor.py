@@ -191,6 +191,16 @@ async def test_missing_migrations_are_named(lab: Lab) -> None:
     assert "не применены: 0014_ops" in out
 
 
+async def test_the_index_of_an_older_service_is_named(lab: Lab) -> None:
+    await lab.sql.execute("CREATE UNIQUE INDEX ux_old ON call_events (unique_id, event_type)")
+    try:
+        code, out = await doctor(lab)
+    finally:
+        await lab.sql.execute("DROP INDEX ux_old")
+    assert code == 1
+    assert "DROP INDEX ux_old" in out
+
+
 async def test_a_folder_that_cannot_be_written_is_red(lab: Lab) -> None:
     (lab.folder / "taken").write_text("")
     code, out = await doctor(lab, VOCHI_SERVER__STATE_DIR=str(lab.folder / "taken" / "state"))

@@ -54,8 +54,14 @@ class Teller:
         async with operator_session() as session:
             while True:
                 change = await self._queue.get()
-                messages = [*self._of_operator(change), *await self._of_enterprise(change)]
-                await asyncio.gather(*(_send(session, message) for message in messages))
+                try:
+                    await self._send_all(session, change)
+                except Exception:
+                    log.exception("alert not sent", rule=change.reading.rule)
+
+    async def _send_all(self, session: aiohttp.ClientSession, change: Change) -> None:
+        messages = [*self._of_operator(change), *await self._of_enterprise(change)]
+        await asyncio.gather(*(_send(session, message) for message in messages))
 
     def _of_operator(self, change: Change) -> list[Message]:
         settings, found = self._settings, []

@@ -47,6 +47,17 @@ async def migrations(patient: Patient) -> list[Finding]:
     return [finding("migrations", title, "ok", "в порядке")]
 
 
+async def older_index(patient: Patient) -> list[Finding]:
+    """An older service makes it anew; with it a call's second dial cannot be stored (facts: database)."""
+    title = "Индекс старой службы"
+    rows = await patient.fetch("older_index")
+    if not rows:
+        return [finding("older_index", title, "ok", "нет")]
+    name = rows[0]["name"]
+    fix = f"Уберите создание индекса из старой службы и выполните: DROP INDEX {name}"
+    return [finding("older_index", title, "bad", f"{name}: второй вызов звонка не сохранить", fix)]
+
+
 async def daemon(patient: Patient) -> list[Finding]:
     """The running process: does it take events, does LISTEN live, is anything on disk, what fires."""
     live = await patient.live()
@@ -127,4 +138,4 @@ async def configs(patient: Patient) -> list[Finding]:
     return [finding("configs", "Настройки предприятий", "bad", listed(broken), fix)]
 
 
-DAEMON_CHECKS: tuple[Check, ...] = (database, migrations, daemon, spool, settings, configs)
+DAEMON_CHECKS: tuple[Check, ...] = (database, migrations, older_index, daemon, spool, settings, configs)

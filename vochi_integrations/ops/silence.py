@@ -14,7 +14,8 @@ def missed_events(last_at: float, now: float, usual: Mapping[int, float]) -> flo
     """
     if now - last_at >= HOURS * HOUR:
         return None
-    return sum(events * _share(last_at, now, ago) for ago, events in usual.items())
+    hours = int(now // HOUR - last_at // HOUR) + 1
+    return sum(usual.get(ago, 0.0) * _share(last_at, now, ago) for ago in range(hours))
 
 
 def _share(last_at: float, now: float, ago: int) -> float:

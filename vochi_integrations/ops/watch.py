@@ -55,10 +55,13 @@ class Watch:
         return known
 
     async def run(self) -> None:
-        """Look at intervals, for ever."""
+        """Look at intervals, for ever. A bug in one look is logged: calls must not end with it."""
         while True:
             await asyncio.sleep(self._settings.alerts.interval * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("look failed")
 
     async def look(self) -> list[Change]:
         """Look once, and tell what has changed."""
