@@ -23,6 +23,10 @@ BY_REASON: Mapping[str, tuple[str, str]] = {
         _("RetailCRM не принимает ключ API."),
         _("Скопируйте ключ заново: Настройки → Интеграция → Ключи доступа к API. Ключ должен быть активен."),
     ),
+    Reason.PRIVATE_ADDRESS: (
+        _("Этот адрес ведёт во внутреннюю сеть, а не к RetailCRM."),
+        WHERE_THE_ADDRESS_IS,
+    ),
     Reason.NO_ACCOUNT: (NO_ACCOUNT, WHERE_THE_ADDRESS_IS),
     Reason.NO_MAPPING: (
         _("RetailCRM не знает этого добавочного номера."),
