@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -33,7 +34,7 @@ async def full_company(site: Site) -> None:
         assert status == 200
 
 
-async def opened(site: Site, path: str, **options: object) -> Page:
+async def opened(site: Site, path: str, **options: Any) -> Page:
     page = await site.page(path, **options)
     if path.startswith("/managers"):
         await expect(page.locator("#people")).to_be_visible()
