@@ -35,10 +35,14 @@ function options(box, data, colour) {
         width: data.bars ? 0 : 2,
         paths: data.bars ? bars : undefined,
         points: { show: data.bars ? false : undefined, size: 5 },
-        value: (_, value) => (value === null || value === undefined ? "–" : Math.round(value)),
+        value: (_, value, series, index) => written(index === null ? null : one.values[index]),
       })),
     ],
   };
+}
+
+function written(value) {
+  return value === null || value === undefined ? "–" : Math.round(value);
 }
 
 function days(plot, moments) {
@@ -53,8 +57,9 @@ function days(plot, moments) {
 function draw(box) {
   const data = JSON.parse(box.dataset.chart);
   box.replaceChildren();
-  // Bars stand in front of each other: the taller total behind, what went wrong before it.
-  const values = data.series.map((one) => one.values);
+  // Bars stand on each other: the first series is drawn as the total, what went wrong in front of it.
+  const sum = (index) => data.series.reduce((total, one) => total + (one.values[index] || 0), 0);
+  const values = data.series.map((one, place) => (data.bars && !place ? data.at.map((_, index) => sum(index)) : one.values));
   return new uPlot(options(box, data, colours()), [data.at, ...values], box);
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.integration.test_call_path import post
@@ -190,7 +190,8 @@ async def test_diagnostics_show_what_is_wrong_and_where_it_is_put_right(office: 
 async def test_the_checks_are_made_and_the_report_is_of_this_company_only(office: Site, tmp_path: Path) -> None:
     await office.lab.add_company("0400", "375290000400", extensions=["199"])
     await post(office.daemon, call_id(6), start(0), dial(1, ["150"]), hangup(9, ["150"], "2"))
-    await post(office.daemon, call_id(9), dial(1, ["199"], phone="375290000099"), token="375290000400")
+    foreign_dial = dial(1, ["199"], phone="375290000099")[2] | {"UniqueId": call_id(9)}
+    await office.daemon.post("dial", foreign_dial, "375290000400")
     page = await office.page("/diagnostics", bypass_csp=True)
     await page.get_by_role("button", name="Проверить сейчас").click()
     findings = page.locator(".findings li")

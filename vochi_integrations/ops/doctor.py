@@ -7,6 +7,7 @@ import asyncpg
 
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.integrations.findings import Finding
+from vochi_integrations.messages import say
 from vochi_integrations.ops.daemon_checks import DAEMON_CHECKS
 from vochi_integrations.ops.enterprise_checks import ENTERPRISE_CHECKS
 from vochi_integrations.ops.patient import ClosedError, EnterpriseCheck, Patient, finding
@@ -48,10 +49,10 @@ async def _guarded(name: str, work: Awaitable[list[Finding]]) -> list[Finding]:
         async with asyncio.timeout(CHECK_SECONDS):
             return await work
     except ClosedError:
-        return [finding(name, name, "skipped", "не проверялось: база недоступна")]
+        return [finding(name, name, "skipped", say("не проверялось: база недоступна"))]
     except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-        said = f"не удалось проверить: {str(error) or type(error).__name__}"
-        return [finding(name, name, "bad", said, "Проверьте базу данных.")]
+        said = say("не удалось проверить: {error}").format(error=str(error) or type(error).__name__)
+        return [finding(name, name, "bad", said, say("Проверьте базу данных."))]
 
 
 async def _unknown(number: str) -> list[Finding]:

@@ -109,7 +109,8 @@ def _click(row: Mapping[str, Any], say: Say) -> Entry:
 
 def why_no_click(reason: str | None, say: Say) -> str:
     """Say in words why the PBX did not dial for a manager."""
-    return say(REFUSALS[reason]) if reason in REFUSALS else reason or ""
+    known = REFUSALS.get(reason or "")
+    return say(known) if known else reason or ""
 
 
 def _channel(call: str, rows: Sequence[Mapping[str, Any]], skew: float, say: Say) -> Iterator[Entry]:
