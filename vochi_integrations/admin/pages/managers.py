@@ -179,7 +179,7 @@ async def sync(request: web.Request) -> web.Response:
     """Give the CRM our extensions, take those only it has."""
     desk = desk_here(request)
     try:
-        done = await operations.sync(desk)
+        await operations.sync(desk)
     except NotConnectedError:
         note = CONNECT_FIRST
     except DeliveryError as error:
@@ -188,8 +188,6 @@ async def sync(request: web.Request) -> web.Response:
     else:
         request.app[ROSTERS].forget(desk.number)
         note = Note("good", deferred("Номера здесь и в CRM одинаковы"))
-        if done.is_suspicious:
-            note = Note("warn", deferred("Номера отправлены, но у CRM нет многих ваших сотрудников"))
     if not is_fragment(request):
         return await _answer(request, desk, note)
     roster = await _roster(request)
