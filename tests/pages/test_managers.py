@@ -223,3 +223,18 @@ async def test_leaving_with_changes_asks(site: Site) -> None:
     await page.get_by_role("button", name="Отменить").click()
     await page.get_by_role("link", name="Настройки").click()
     await expect(page.get_by_role("heading", name="История изменений")).to_be_visible()
+
+
+async def test_what_others_saved_meanwhile_is_no_difference(site: Site) -> None:
+    account = await connected(site, {"16": "150"})
+    page = await site.page("/managers")
+    await expect(row_of(page, "Анна Иванова")).to_contain_text("150")
+    status, _ = await site.daemon.send(
+        "POST", f"{site.daemon.internal}/api/save-extensions/0367", json={"extensions": {"19": "150", "16": "152"}}
+    )
+    assert (status, account.codes) == (200, {"150": 19, "152": 16})
+    await site.go(page, "/managers")
+    await expect(row_of(page, "Ольга Петрова")).to_contain_text("150")
+    await expect(page.get_by_text("Расхождения с CRM")).to_have_count(0)
+    await page.get_by_role("button", name="Обновить").click()
+    await expect(page.locator("#staff-notes")).to_contain_text("Список менеджеров обновлен")
