@@ -54,6 +54,7 @@ setup(
         "msgspec>=0.20,<0.23",
         "orjson>=3.11,<4",
         "phonenumbers>=9,<10",
+        "prometheus-client>=0.24,<1",
         "pyjwt>=2.10,<3",
         "structlog>=25,<27",
         "tzdata>=2025.1",

@@ -15,7 +15,7 @@ from vochi_integrations.db import migrate, prepare
 TABLES = (
     "enterprises, users, user_internal_phones, user_sessions, sessions, gsm_lines, sip_unit, integration_logs,"
     " call_events, open_calls, integration_deliveries, integration_config_versions, admin_links, admin_sessions,"
-    " click_calls"
+    " click_calls, host_hours, alert_states"
 )
 
 

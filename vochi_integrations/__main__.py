@@ -16,7 +16,7 @@ from vochi_integrations.enterprises import add_enterprise
 from vochi_integrations.errors import BadRequestError, SettingsError, StartupError
 from vochi_integrations.integrations import NAMES
 from vochi_integrations.letters import CHOICES, FILTERS
-from vochi_integrations.logs import logging_to_stdout
+from vochi_integrations.logs import logging_to_stdout, quiet
 from vochi_integrations.ops.deliveries import deliveries_table, replay_deliveries
 from vochi_integrations.ops.secrets import rotate_secrets
 from vochi_integrations.serve import serve
@@ -68,6 +68,12 @@ def parser() -> argparse.ArgumentParser:
     secrets = commands.add_parser("secrets", help="manage what is stored encrypted")
     actions = secrets.add_subparsers(metavar="ACTION", required=True)
     _add(actions, "rotate", "encrypt every stored secret with the first of secrets.keys", run_secrets_rotate, common)
+    checked = _add(commands, "doctor", "say what is well and what is not, with the fix beside it", run_doctor, common)
+    checked.add_argument("--enterprise", metavar="NUMBER", help="look at an enterprise too: its CRM account, its PBX")
+    checked.add_argument("--json", action="store_true", help="for other programs")
+    checked.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="also write the archive for support, no secrets in it"
+    )
     return root
 
 
@@ -189,6 +195,14 @@ async def _rotate(settings: Settings, cipher: Cipher) -> int:
         report, is_complete = await rotate_secrets(dsn, cipher, NAMES)
     print(report)  # noqa: T201
     return 0 if is_complete else COULD_NOT_START
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    from vochi_integrations.examination import doctor  # noqa: PLC0415
+
+    settings = _settings(arguments)
+    quiet()
+    return _run(doctor(settings, arguments.enterprise, as_json=arguments.json, archive=arguments.bundle))
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

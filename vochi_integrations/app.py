@@ -31,8 +31,10 @@ from vochi_integrations.keys import (
     CONFIGS,
     DATABASE,
     DISPATCHER,
+    FIGURES,
     INTEGRATIONS,
     JOURNAL,
+    METRICS,
     OUTBOX,
     RETAILCRM_CLIENTS,
     SETTINGS,
@@ -40,9 +42,13 @@ from vochi_integrations.keys import (
     STORE,
     TELEPHONY,
     UPTIME,
+    WATCH,
     Uptime,
 )
 from vochi_integrations.listener import ConfigListener
+from vochi_integrations.ops.metrics import create_registry
+from vochi_integrations.ops.sources import Sources
+from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.clients import ClientIds
 from vochi_integrations.pbx.telephony import Telephony
@@ -52,8 +58,19 @@ from vochi_integrations.retention import Retention
 from vochi_integrations.router import Router
 from vochi_integrations.settings import Crm, Settings
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.web import cache, deliveries, gateway, intake, makecall, status, traces, webhooks
+from vochi_integrations.web import (
+    cache,
+    deliveries,
+    doctor,
+    gateway,
+    intake,
+    makecall,
+    status,
+    traces,
+    webhooks,
+)
 from vochi_integrations.web.middlewares import errors
+from vochi_integrations.witness import Witness
 
 BODY_LIMIT = 65_536
 FIRST_LISTEN_SECONDS = 5.0
@@ -96,7 +113,9 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
                 db.connected(dsn) as database,
                 client_session(settings.crm) as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
-                _running(settings, cipher, database, session, Outbox(database, spooled, owner, lease)) as running,
+                _running(
+                    settings, cipher, database, session, Outbox(database, spooled, owner, lease, Witness())
+                ) as running,
             ):
                 yield running
 
@@ -145,7 +164,7 @@ async def _running(
     store.on_change = dispatcher.on_change
     router = Router(integrations, settings.delivery)
     idle_seconds = settings.calls.orphan_close_seconds
-    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds)
+    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds, witness=outbox.witness)
     replayer = Replayer(spooled, journal, outbox)
     async with _readable(database.dsn):
         await store.load_all()
@@ -153,6 +172,7 @@ async def _running(
         await outbox.take_over()
         await journal.recall_open_calls()
         pages = await shell.parts(database, settings)
+    watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
     telephony = Telephony(settings.asterisk, database, store)
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
@@ -166,6 +186,8 @@ async def _running(
         "outbox": dispatcher.poll(),
         "leases": dispatcher.keep_leases(),
         "closer": Closer(database, journal, store, idle_seconds).run(),
+        "watch": watch.run(),
+        "teller": watch.teller.run(),
         "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE]).run(),
         "clicks": telephony.follower.run(),
     }
@@ -184,7 +206,10 @@ async def _running(
             RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
             CIPHER: cipher,
             CONFIGS: ConfigStore(database, cipher, store.expire),
-            UPTIME: Uptime(time.monotonic()),
+            UPTIME: Uptime(watch.sources.started_at),
+            FIGURES: outbox.witness.figures,
+            WATCH: watch,
+            METRICS: create_registry(watch),
             **pages,
         }
         public, internal = _with(create_public(), found), _with(create_internal(), found)
@@ -233,6 +258,7 @@ def create_internal() -> web.Application:
     app.add_routes(makecall.routes)
     app.add_routes(traces.routes)
     app.add_routes(deliveries.routes)
+    app.add_routes(doctor.routes)
     app.add_routes(api.internal_routes())
     app.add_routes(status.internal_routes)
     return app

@@ -200,5 +200,10 @@ async def _apply(connection: asyncpg.Connection) -> list[str]:
     return [file.stem for file in files]
 
 
+def migration_names() -> list[str]:
+    """Return the names of all migrations, in their order."""
+    return [file.stem for file in _migrations()]
+
+
 def _migrations() -> list[Path]:
     return sorted((folder("sql") / "migrations").glob("*.sql"))

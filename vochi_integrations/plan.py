@@ -11,6 +11,7 @@ from vochi_integrations.callbook import Key
 from vochi_integrations.callstate import CallState, Step
 from vochi_integrations.db import Row
 from vochi_integrations.domain import CallEvent, Delivery, Enterprise, Reason
+from vochi_integrations.witness import Stored
 
 
 class Receipt(Struct, frozen=True):
@@ -37,6 +38,7 @@ class Plan(Struct):
     before: dict[Key, CallState] = field(default_factory=dict)
     ended: list[Key] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    steps: list[Stored] = field(default_factory=list)
 
 
 def reason_of(step: Step, deliveries: Sequence[Delivery], enterprise: Enterprise) -> str | None:

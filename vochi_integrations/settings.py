@@ -155,6 +155,21 @@ class Logging(Section, frozen=True):
     phones: bool = False
 
 
+class Alerts(Section, frozen=True):
+    interval: Positive = 30.0
+    window: Positive = 600.0
+    hit_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    crm_error_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    overdue_seconds: Positive = 120.0
+    silent_events: Seconds = 20.0
+    repeat_seconds: Seconds = 0.0
+    webhook_url: Secret = field(default_factory=Secret)
+    telegram_api: str = "https://api.telegram.org"
+    telegram_token: Secret = field(default_factory=Secret)
+    telegram_chat: str = ""
+    tell_enterprises: bool = False
+
+
 class RetailCrm(Section, frozen=True):
     timezone: str = "Europe/Minsk"
     region: str = "BY"
@@ -177,6 +192,7 @@ class Settings(Section, frozen=True):
     crm: Crm = Crm()
     asterisk: Asterisk = Asterisk()
     logging: Logging = Logging()
+    alerts: Alerts = Alerts()
     retailcrm: RetailCrm = RetailCrm()
 
     @property
@@ -193,11 +209,12 @@ class Settings(Section, frozen=True):
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read settings: `path`, else `$VOCHI_CONFIG`, else `./config.toml` when it exists, else the defaults.
 
-    The environment beats the file. Raises SettingsError with the name of the key or file that is wrong.
+    systemd's credentials beat the file, the environment beats both. Raises SettingsError with the name of the key or
+    file that is wrong.
     """
     file = path or (Path(environ["VOCHI_CONFIG"]) if environ.get("VOCHI_CONFIG") else _file_of_the_folder())
     tables = _read_file(file) if file else {}
-    for (section, key), text in _from_environment(environ).items():
+    for (section, key), text in _from_environment({**_credentials(environ), **environ}).items():
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
             table[key] = text
@@ -220,6 +237,18 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read the configuration {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the configuration {file} is not TOML: {error}") from None
+
+
+def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the files of `$CREDENTIALS_DIRECTORY` that are named like a variable (systemd's LoadCredential)."""
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder:
+        return {}
+    try:
+        files = [file for file in Path(folder).iterdir() if ENVIRONMENT.fullmatch(file.name)]
+        return {file.name: file.read_text(encoding="utf-8").strip() for file in files}
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"cannot read the credentials in {folder}") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], object]:

@@ -209,6 +209,7 @@ class SnapshotStore:
         """Note that an enterprise, or all when None, has changed; `keep_fresh` re-reads it."""
         self.counters.invalidations += 1
         self.counters.last_invalidation = clock.now()
+        log.info("invalidated", enterprise=number or "all")
         self._dirty.add(number)
         self._wake.set()
 
@@ -216,6 +217,7 @@ class SnapshotStore:
         """Re-read an enterprise now; when the database cannot answer, on its next use."""
         self.counters.invalidations += 1
         self.counters.last_invalidation = clock.now()
+        log.info("invalidated", enterprise=number, by="hand")
         try:
             async with asyncio.timeout(REVALIDATE_TIMEOUT):
                 await self._load({number})

@@ -124,3 +124,26 @@ def test_a_dsn_in_a_message_has_no_password(dsn: str, masked: str) -> None:
 def test_the_public_address() -> None:
     assert Settings().public_url == "http://127.0.0.1:8019"
     assert load(None, {"VOCHI_SERVER__PUBLIC_URL": "https://bot.example.com/"}).public_url == "https://bot.example.com"
+
+
+def test_credentials_of_systemd_beat_the_file_and_the_environment_beats_them(tmp_path: Path) -> None:
+    file, folder = tmp_path / "config.toml", tmp_path / "credentials"
+    file.write_text('[auth]\njwt_secret = "from the file"\n[database]\ndsn = "postgresql://file/"\n')
+    folder.mkdir()
+    (folder / "VOCHI_AUTH__JWT_SECRET").write_text("from systemd\n")
+    (folder / "VOCHI_SECRETS__KEYS").write_text("one, two\n")
+    (folder / "VOCHI_DATABASE__DSN").write_text("postgresql://systemd/\n")
+    (folder / "pbx_key").write_text("not a setting")
+    environ = {"CREDENTIALS_DIRECTORY": str(folder), "VOCHI_DATABASE__DSN": "postgresql://environment/"}
+    settings = load(file, environ)
+    assert settings.auth.jwt_secret.reveal() == "from systemd"
+    assert [key.reveal() for key in settings.secrets.keys] == ["one", "two"]
+    assert settings.database.dsn.reveal() == "postgresql://environment/"
+
+
+def test_a_credential_of_a_setting_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "VOCHI_AUTH__SALT").write_text("x")
+    with pytest.raises(SettingsError, match=r"auth\.salt: unknown key"):
+        load(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    with pytest.raises(SettingsError, match="credentials"):
+        load(None, {"CREDENTIALS_DIRECTORY": str(tmp_path / "nowhere")})

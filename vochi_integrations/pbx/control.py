@@ -57,6 +57,16 @@ class PbxControl:
         """Return what the PBX says of a phone, in its own words."""
         return await self._run(enterprise, commands.show_phone(self.settings, extension), self._deadline(None))
 
+    async def may_originate(self, enterprise: Enterprise) -> bool:
+        """Tell whether the PBX's CLI has the command of a click for us; nothing is dialled."""
+        try:
+            await self._run(enterprise, "core show help channel originate", self._deadline(None))
+        except PbxError as error:
+            if error.reason != "pbx_refused":
+                raise
+            return "channel originate" in str(error) and "No such command" not in str(error)
+        return True
+
     async def channels(self, enterprise: Enterprise) -> list[Channel]:
         said = await self._run(enterprise, "core show channels concise", self._deadline(None))
         return commands.read_channels(said)

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.errors import BadRequestError, JournalError, UnknownEnterpriseError
+from vochi_integrations.keys import FIGURES
 from vochi_integrations.web.answers import NO_DATABASE, error_answer
 
 UNREADABLE = (400, "bad_request", "the body cannot be read: check Content-Encoding and Content-Length")
@@ -59,6 +60,12 @@ def _answer(error: web.HTTPException) -> web.Response:
     return answer
 
 
+def _count(request: web.BaseRequest, status: int) -> None:
+    """Count a refusal where the daemon counts; a request too broken for a route has no application."""
+    if isinstance(request, web.Request) and FIGURES in request.app:
+        request.app[FIGURES].refused[status] += 1
+
+
 class AccessLogger(AbstractAccessLogger):
     """One line for a request that was refused or failed; never its query, where secrets may be."""
 
@@ -68,6 +75,7 @@ class AccessLogger(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         if response.status >= 400:
+            _count(request, response.status)
             log.warning(
                 "request refused",
                 method=request.method,

@@ -8,10 +8,12 @@ import aiohttp
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
 from vochi_integrations.integrations.base import Administration, Answer
+from vochi_integrations.integrations.findings import Finding
 from vochi_integrations.integrations.retailcrm.activity import read_activity
 from vochi_integrations.integrations.retailcrm.administration import RetailCrmAdministration
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
+from vochi_integrations.integrations.retailcrm.examine import examine
 from vochi_integrations.integrations.retailcrm.mapping import NAME, plan
 from vochi_integrations.settings import Settings
 
@@ -52,6 +54,11 @@ class RetailCrmIntegration:
             return [_answer("calls_upload", payload, reply) for payload in payloads]
         reply = await self._client.call_event(config, payloads[0])
         return [_answer(f"call_event:{payloads[0]['type']}", payloads[0], reply)]
+
+    async def examine(self, enterprise: Enterprise) -> list[Finding]:
+        """Look at the account (`integrations.findings.Examinable`)."""
+        config, public_url = _config(enterprise), self._settings.public_url
+        return await examine(self.administration, self._client, config, public_url)
 
 
 def _config(enterprise: Enterprise) -> RetailCrmConfig:

@@ -1,0 +1,134 @@
+"""The operators' checklist (user_spec_ru: Диагностика) works on our files; and nothing anywhere tells a secret."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from tests.integration.test_call_path import fresh_id
+from tests.integration.test_commands import run, serving
+from tests.kinds import dial, hangup
+from tests.lab import API_KEY, NUMBER, TOKEN, Lab, until
+
+SECRETS = (API_KEY, TOKEN, f"secret-{NUMBER}", "bot-token-of-0367", "client-id-of-0367", "token-id-of-0367")
+SECRETS_OF_OPERATOR = ("hook-secret", "operator-bot-token", "jwt-secret-of-ours", "someone-hidden")
+PHONE = "375290000001"
+
+
+def text_of(file: Path) -> str:
+    return file.read_text("utf-8") if file.exists() else ""
+
+
+async def test_the_checklist_finds_what_it_looks_for(lab: Lab) -> None:
+    await lab.add_company()
+    logs = lab.folder / "logs"
+    gateway, crm = logs / "integration_cache.log", logs / "retailcrm.log"
+    call, alone = fresh_id(11), fresh_id(12)
+    async with serving(lab, VOCHI_LOGGING__DIRECTORY=str(logs)) as (process, daemon):
+        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": call})
+        await daemon.post("hangup", hangup(9, ["151"], "2", 1)[2] | {"UniqueId": call})
+        await daemon.post("hangup", hangup(9, ["151"], "2", 1)[2] | {"UniqueId": alone, "EndTime": ""})
+        await lab.sql.execute("UPDATE enterprises SET name2 = name2 || ' '")
+        await until(lambda: "invalidated" in text_of(gateway) and f"calls/upload {NUMBER} {alone} 200" in text_of(crm))
+        await until(lambda: "changed=" in text_of(gateway).rpartition("invalidated")[2])
+        process.terminate()
+        assert process.stdout is not None
+        out = await process.stdout.read()
+    said = text_of(gateway)
+    assert f"dial {NUMBER} {call} -> retailcrm popup" in said
+    assert f"synthetic dial {NUMBER} {alone}" in said
+    assert "refreshed enterprises=1" in said
+    assert f"call/event:out {NUMBER} {call} 200" in text_of(crm)
+    assert f"call/event:hangup {NUMBER} {call} 200" in text_of(crm)
+    calls = [line for line in map(json.loads, out.splitlines()) if line["event"] == "call"]
+    assert [(line["call"], line["result"]) for line in calls] == [(call, "answered"), (alone, "answered")]
+    assert all(PHONE not in str(line) for line in calls)
+
+
+async def test_a_failure_says_what_the_crm_said(lab: Lab) -> None:
+    await lab.add_company(api_key="wrong-key")
+    logs = lab.folder / "logs"
+    call = fresh_id(13)
+    async with serving(lab, VOCHI_LOGGING__DIRECTORY=str(logs)) as (_, daemon):
+        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": call})
+        await until(lambda: f"call/event:out {NUMBER} {call} 403" in text_of(logs / "retailcrm.log"))
+        await until(lambda: "breaker opened" in text_of(logs / "integration_cache.log"))
+    assert "bad_key" in text_of(logs / "retailcrm.log")
+
+
+async def _read(stream: asyncio.StreamReader, lines: list[bytes]) -> None:
+    while line := await stream.readline():
+        lines.append(line)
+
+
+def _undelivered(lines: list[bytes], channel: str) -> bool:
+    """Tell whether the daemon has said that a channel did not take an alert."""
+    said = [line for line in lines if b"alert not delivered" in line]
+    return any(json.loads(line)["channel"] == channel for line in said)
+
+
+async def test_no_log_error_or_answer_of_a_full_run_tells_a_secret(lab: Lab) -> None:
+    """A good call, a refused key, refused requests, every route that shows something, the doctor and the bundle."""
+    await lab.add_company(client_id="client-id-of-0367", token_id="token-id-of-0367")
+    await lab.add_company("0368", "token-of-0368", api_key="another-wrong-key")
+    await lab.sql.execute("UPDATE enterprises SET bot_token = 'bot-token-of-0367', chat_id = '1'")
+    logs = lab.folder / "logs"
+    environ = {
+        "VOCHI_LOGGING__DIRECTORY": str(logs),
+        "VOCHI_LOGGING__LEVEL": "debug",
+        "VOCHI_AUTH__JWT_SECRET": "jwt-secret-of-ours",
+        "VOCHI_ALERTS__INTERVAL": "0.1",
+        "VOCHI_ALERTS__WEBHOOK_URL": f"{lab.crm_url}/hook-secret",
+        "VOCHI_ALERTS__TELEGRAM_API": lab.crm_url,
+        "VOCHI_ALERTS__TELEGRAM_TOKEN": "operator-bot-token",
+        "VOCHI_ALERTS__TELEGRAM_CHAT": "1",
+        "VOCHI_ALERTS__TELL_ENTERPRISES": "true",
+    }
+    call = fresh_id(14)
+    async with serving(lab, **environ) as (process, daemon):
+        assert process.stdout is not None
+        out: list[bytes] = []
+        reading = asyncio.create_task(_read(process.stdout, out))
+        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": call})
+        await daemon.post("hangup", hangup(9, ["151"], "2", 1)[2] | {"UniqueId": call})
+        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(15)}, "token-of-0368")
+        await until(lambda: lab.records)
+        await until(lambda: "breaker opened" in text_of(logs / "integration_cache.log"))
+        shown = [
+            str(await daemon.get(path))
+            for path in (
+                "/stats", "/metrics", "/health", "/cache/entries", "/api/deliveries?status=done&enterprise=0367",
+                "/api/trace/0367?q=", "/api/doctor?enterprise=0367", "/api/doctor?enterprise=0368",
+                "/integrations/0367", "/api/nothing", "/api/trace/9999",
+            )
+        ]  # fmt: skip
+        shown.append(str(await daemon.send("POST", f"{daemon.internal}/api/config-cache/refresh/0367")))
+        shown.append(str(await daemon.send("POST", f"{daemon.public}/dial", data=b"{", headers={"Token": TOKEN})))
+        shown.append(str(await daemon.send("POST", f"{daemon.public}/dial?Token={TOKEN}", data=b"{}")))
+        shown.append(str(await daemon.send("POST", f"{daemon.internal}/dispatch/call-event", json={"token": TOKEN})))
+        archive = lab.folder / "bundle.zip"
+        port = daemon.internal.rpartition(":")[2]
+        shown.append(
+            str(
+                await run(
+                    "doctor",
+                    *("--enterprise", NUMBER, "--bundle", str(archive)),
+                    cwd=lab.folder,
+                    VOCHI_DATABASE__DSN=lab.dsn,
+                    VOCHI_SERVER__INTERNAL_PORT=port,
+                    VOCHI_CRM__ALLOW_INSECURE_URLS="true",
+                    **environ,
+                )
+            )
+        )
+        for channel in ("webhook", "telegram", "enterprise"):
+            await until(lambda channel=channel: _undelivered(out, channel))  # type: ignore[misc]
+        process.terminate()
+        await reading
+        shown.append(b"".join(out).decode())
+    shown += [text_of(file) for file in logs.iterdir()]
+    assert archive.exists()
+    everything = "\n".join(shown)
+    assert call in everything
+    for secret in (*SECRETS, *SECRETS_OF_OPERATOR, "another-wrong-key", "token-of-0368"):
+        where = everything.find(secret)
+        assert where < 0, everything[max(0, where - 200) : where + 100]

@@ -1,0 +1,214 @@
+"""Alerts reach the operator and the enterprise: once, from one of several daemons, with their end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from aiohttp import web
+
+from tests.integration.test_call_path import fresh_id
+from tests.kinds import dial
+from tests.lab import NUMBER, TOKEN, DaemonUnderTest, Lab, eventually, until
+from vochi_integrations.db import connected
+from vochi_integrations.serve import listening
+
+FAST = {"alerts__interval": 0.05, "breaker__failures": 1, "delivery__retry_base": 0.05}
+
+
+class Post:
+    """Takes what a webhook and Telegram's API would."""
+
+    def __init__(self) -> None:
+        self.webhook: list[dict[str, Any]] = []
+        self.telegram: list[tuple[str, dict[str, Any]]] = []
+        self.status = 200
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if request.path == "/hook":
+            self.webhook.append(body)
+        else:
+            self.telegram.append((request.path, body))
+        return web.Response(status=self.status)
+
+    def rules(self, status: str = "firing") -> list[str]:
+        return [body["rule"] for body in self.webhook if body["status"] == status]
+
+    def settings(self) -> dict[str, object]:
+        return {
+            **FAST,
+            "alerts__webhook_url": f"{self.url}/hook",
+            "alerts__telegram_api": self.url,
+            "alerts__telegram_token": "1:operator",
+            "alerts__telegram_chat": "-100",
+        }
+
+
+@pytest.fixture
+async def post() -> AsyncIterator[Post]:
+    found, app = Post(), web.Application()
+    app.add_routes([web.post("/{path:.*}", found.take)])
+    async with listening(app, "127.0.0.1", 0, "post", 0.5) as port:
+        found.url = f"http://127.0.0.1:{port}"
+        yield found
+
+
+async def break_crm(lab: Lab, daemon: DaemonUnderTest) -> None:
+    lab.crm.switch(fault="500")
+    await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()})
+
+
+async def test_an_open_breaker_is_told_to_every_channel_and_so_is_its_end(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    await lab.sql.execute("UPDATE enterprises SET bot_token = '2:company', chat_id = '77'")
+    overrides = post.settings() | {"alerts__tell_enterprises": "true", "breaker__open_seconds": 0.3}
+    async with lab.daemon("state", **overrides) as daemon:
+        await break_crm(lab, daemon)
+        await until(lambda: len(post.telegram) == 2 and post.webhook)
+        (body,) = post.webhook
+        assert (body["rule"], body["enterprise"], body["integration"]) == ("breaker_open", NUMBER, "retailcrm")
+        assert {path: body["chat_id"] for path, body in post.telegram} == {
+            "/bot1:operator/sendMessage": "-100",
+            "/bot2:company/sendMessage": "77",
+        }
+        assert NUMBER in post.telegram[0][1]["text"]
+        (alert,) = (await daemon.get("/stats"))[1]["alerts"]
+        assert (alert["rule"], alert["enterprise"]) == ("breaker_open", NUMBER)
+        lab.crm.switch(fault=None)
+        await asyncio.sleep(0.3)  # the breaker's pause, which nothing else ends
+        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(7)})
+        await until(lambda: post.rules("resolved") == ["breaker_open"])
+        assert (await daemon.get("/stats"))[1]["alerts"] == []
+
+
+async def test_of_two_daemons_the_first_to_see_tells(lab: Lab, post: Post) -> None:
+    """Both see the same failed record in the database they share."""
+    await lab.add_company()
+    async with lab.daemon("one", **post.settings()), lab.daemon("two", **post.settings()) as second:
+        await fail_a_record(lab)
+        await until(lambda: post.webhook)
+        await eventually(lambda: _fires(second, "failed_records"))
+        await lab.sql.execute("DELETE FROM integration_deliveries")
+        await until(lambda: post.rules("resolved"))
+        await eventually(lambda: _fires(second))
+    assert post.rules() == ["failed_records"]
+    assert post.rules("resolved") == ["failed_records"]
+
+
+async def test_a_restart_does_not_tell_again(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    async with lab.daemon("state", **post.settings()):
+        await fail_a_record(lab)
+        await until(lambda: post.webhook)
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await eventually(lambda: _fires(daemon, "failed_records"))
+        await lab.sql.execute("DELETE FROM integration_deliveries")
+        await until(lambda: post.rules("resolved"))
+    assert post.rules() == ["failed_records"]
+
+
+async def fail_a_record(lab: Lab) -> None:
+    await lab.sql.execute(
+        "INSERT INTO integration_deliveries (enterprise_number, integration_type, call_external_id, kind, dedupe_key,"
+        " class, payload, status, reason, event_at, finished_at)"
+        " VALUES ($1, 'retailcrm', '1.1', 'record', '', 'history', '{}', 'failed', 'crm_rejected', now(), now())",
+        NUMBER,
+    )
+
+
+async def _fires(daemon: DaemonUnderTest, *rules: str) -> None:
+    assert [alert["rule"] for alert in (await daemon.get("/stats"))[1]["alerts"]] == [*rules]
+
+
+async def test_a_channel_that_fails_is_tried_again_and_holds_nothing_up(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    post.status = 503
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await break_crm(lab, daemon)
+        await until(lambda: len(post.webhook) == 2)
+        assert (await daemon.get("/health"))[0] == 200
+        assert post.rules() == ["breaker_open", "breaker_open"]
+
+
+async def test_lost_listen_and_no_data_are_told_while_the_database_refuses(lab: Lab, post: Post) -> None:
+    """The daemon's own database is closed to it; it goes on looking, and says what it cannot see."""
+    name = "vochi_alerts"
+    await lab.sql.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    await lab.sql.execute(f"CREATE DATABASE {name}")
+    dsn = urlunsplit(urlsplit(lab.dsn)._replace(path=f"/{name}"))
+    try:
+        async with lab.daemon("state", database__dsn=dsn, cache__heartbeat=0.1, **post.settings()) as daemon:
+            await lab.sql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            await lab.sql.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            await until(lambda: {"listen_lost", "blind"} <= set(post.rules()))
+            await lab.sql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await until(lambda: {"listen_lost", "blind"} <= set(post.rules("resolved")), 15.0)
+            await eventually(lambda: _fires(daemon))
+    finally:
+        await lab.sql.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_a_host_silent_in_its_busy_hours_is_told_and_one_that_is_always_quiet_is_not(
+    lab: Lab, post: Post
+) -> None:
+    await lab.add_company()
+    await lab.add_company("0368", "token-2", api_key="test-key-0001")
+    await weeks_of(lab, NUMBER, 40)
+    await weeks_of(lab, "0368", 1)
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await until(lambda: post.webhook)
+        (body,) = post.webhook
+        assert (body["rule"], body["enterprise"]) == ("host_silent", NUMBER)
+        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()}, TOKEN)
+        await until(lambda: post.rules("resolved") == ["host_silent"])
+        rows = await lab.sql.fetch("SELECT events FROM host_hours WHERE last_at > now() - interval '1 minute'")
+        assert [row["events"] for row in rows] == [1]
+
+
+async def weeks_of(lab: Lab, number: str, events: int) -> None:
+    """A host with so many events in each hour of five weeks, silent for the last three hours."""
+    await lab.sql.execute(
+        "INSERT INTO host_hours SELECT h, $1, $2, h + interval '50 minutes'"
+        " FROM generate_series(date_trunc('hour', now()) - interval '5 weeks', now() - interval '3 hours',"
+        " interval '1 hour') h",
+        number,
+        events,
+    )
+
+
+async def test_the_usual_hour_is_the_median_of_weeks_with_hours_without_events(lab: Lab) -> None:
+    """Known for five weeks, heard in three of them at this hour: 0, 0, 10, 20, 90 makes 10."""
+    for week, events in ((1, 10), (3, 20), (4, 90)):
+        await note(lab, NUMBER, week * 168, events)
+    await note(lab, NUMBER, 5 * 168 + 1, 7)
+    await note(lab, "0368", 168, 50)
+    async with connected(lab.dsn) as database:
+        rows = await database.fetch("usual_hours", 2, 6)
+    assert [(row["enterprise_number"], row["ago"], row["usual"]) for row in rows] == [(NUMBER, 0, 10), (NUMBER, 1, 0)]
+
+
+async def note(lab: Lab, number: str, hours_ago: int, events: int) -> None:
+    await lab.sql.execute(
+        "INSERT INTO host_hours SELECT h, $1, $2, h FROM (SELECT date_trunc('hour', now(), 'UTC')"
+        " - make_interval(hours => $3::int) AS h) x",
+        number,
+        events,
+        hours_ago,
+    )
+
+
+async def test_what_was_heard_while_the_database_was_away_is_noted_later(lab: Lab) -> None:
+    await lab.add_company()
+    async with lab.daemon(alerts__interval=0.05) as daemon:
+        async with lab.sql.transaction():
+            await lab.sql.execute("LOCK TABLE host_hours")
+            await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()})
+        await eventually(lambda: _noted(lab.sql, 1))
+
+
+async def _noted(sql: asyncpg.Connection, events: int) -> None:
+    assert await sql.fetchval("SELECT sum(events) FROM host_hours") == events
