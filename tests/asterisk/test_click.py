@@ -163,6 +163,8 @@ async def test_a_live_call_is_redirected(company: Office) -> None:
             with pytest.raises(PbxError):
                 await control.redirect_channel(enterprise, other, extension)
         assert call.state == "talking"
+        assert await control.may_originate(enterprise)
+        assert "151" in await control.show_phone(enterprise, "151")
         await control.redirect_channel(enterprise, name, "153")
         await company.rings("153")
         company.phone("153").answer()
