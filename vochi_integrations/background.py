@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 STOP_SECONDS = 0.5
 log = structlog.get_logger()
 
@@ -58,6 +59,30 @@ async def background(loops: Mapping[str, Coroutine[Any, Any, Any]]) -> AsyncIter
         yield owner
     finally:
         await owner.stop()
+
+
+class Errands:
+    """Short tasks that nobody may wait for to the end: owned here, their failures logged, ended with the daemon."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, coroutine: Coroutine[Any, Any, Result], name: str) -> "asyncio.Task[Result]":
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_end)
+        return task
+
+    def _on_end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("errand failed", task=task.get_name(), exc_info=task.exception())
+
+    async def close(self) -> None:
+        await cancelled(self._tasks)
 
 
 class Batcher(Generic[Item]):

@@ -14,6 +14,8 @@ Origin = Literal["live", "download", "timer"]
 Kind = Literal["popup", "popup_over", "record"]
 DeliveryClass = Literal["realtime", "history"]
 Status = Literal["pending", "sending", "done", "skipped", "expired", "failed"]
+SmartMode = Literal["off", "name-only", "routing+name"]
+NamePart = Literal["line", "shop", "customer"]
 
 
 class Reason(StrEnum):
@@ -163,13 +165,39 @@ class Directory(Struct, frozen=True, kw_only=True):
     `mobiles` maps the last nine digits of a manager's own number to their extension ("" when none).
     `lines` maps a trunk id to the company's number of that line ("" when unknown), `transforms` a SIP
     line to its rule for incoming numbers (facts: asterisk_hosts §1.2, `sip_unit.incoming_transform`).
+    `ids` maps an extension to its `user_internal_phones.id`; `sip` are the trunks that are SIP lines; `line_names`
+    and `shops` say what a trunk is called and which shop it belongs to.
     """
 
     internal: frozenset[str] = frozenset()
     mobiles: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, str] = field(default_factory=dict)
     transforms: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, int] = field(default_factory=dict)
+    sip: frozenset[str] = frozenset()
+    line_names: Mapping[str, str] = field(default_factory=dict)
+    shops: Mapping[str, str] = field(default_factory=dict)
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+
+
+class SmartLine(Struct, frozen=True, kw_only=True):
+    """What smart redirect does on one line.
+
+    `algorithm` is the name of a CRM, `first_call` or `last_call`; `parts` make up the name that is shown, in order.
+    """
+
+    enabled: bool = False
+    routes: bool = False
+    algorithm: str = ""
+    parts: tuple[NamePart, ...] = ()
+
+
+class Smart(Struct, frozen=True, kw_only=True):
+    """A tenant's smart redirect: `lines` by `gsm:<line_id>` or `sip:<line_name>`; `primary` is its CRM."""
+
+    mode: SmartMode = "off"
+    primary: str = ""
+    lines: Mapping[str, SmartLine] = field(default_factory=dict)
 
 
 class Enterprise(Struct, frozen=True, kw_only=True):
@@ -183,6 +211,7 @@ class Enterprise(Struct, frozen=True, kw_only=True):
     active: bool = True
     integrations: Mapping[str, object] = field(default_factory=dict)
     directory: Directory = field(default_factory=Directory)
+    smart: Smart = Smart()
     loaded_at: float = 0.0
 
     def __repr__(self) -> str:

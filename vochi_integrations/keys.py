@@ -16,6 +16,7 @@ from vochi_integrations.journal import Journal
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.clients import ClientIds
+from vochi_integrations.pbx.redirector import Redirector
 from vochi_integrations.pbx.telephony import Telephony
 from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
@@ -35,6 +36,7 @@ SPOOL = web.AppKey("spool", Spool)
 JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
+REDIRECTOR = web.AppKey("redirector", Redirector)
 FIGURES = web.AppKey("figures", Figures)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 WATCH = web.AppKey("watch", Watch)

@@ -22,6 +22,7 @@ from vochi_integrations.spool import EntryKind, Spool
 from vochi_integrations.witness import Witness
 
 LaneKey = tuple[str, str]
+LogEntry = tuple[str, str, str, Answer]
 BATCH = 500
 LOGS_KEPT = 20_000
 SETTLE_SECONDS = 0.02
@@ -62,7 +63,7 @@ class Outbox:
         self._lapses = 0
         self._held: set[int] = set()
         self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, BATCH, SETTLE_SECONDS)
-        self.logs: Batcher[tuple[Delivery, Answer]] = Batcher(self._write_logs, BATCH, LOG_SECONDS)
+        self.logs: Batcher[LogEntry] = Batcher(self._write_logs, BATCH, LOG_SECONDS)
         self.logs_dropped = 0
 
     @property
@@ -90,10 +91,13 @@ class Outbox:
         await written
 
     def log_attempt(self, delivery: Delivery, answer: Answer) -> None:
-        """Write an attempt to `integration_logs` soon; too many waiting are counted and dropped."""
         self.witness.attempted(delivery, answer)
+        self.log_answer(delivery.enterprise, delivery.integration, delivery.call, answer)
+
+    def log_answer(self, enterprise: str, integration: str, call: str, answer: Answer) -> None:
+        """Write an answer to `integration_logs` soon; too many waiting are counted and dropped."""
         if len(self.logs) < LOGS_KEPT:
-            self.logs.add((delivery, answer))
+            self.logs.add((enterprise, integration, call, answer))
         else:
             self.logs_dropped += 1
 
@@ -176,7 +180,7 @@ class Outbox:
             if item.written is not None and not item.written.done():
                 item.written.set_result(None)
 
-    async def _write_logs(self, batch: list[tuple[Delivery, Answer]]) -> None:
+    async def _write_logs(self, batch: list[LogEntry]) -> None:
         if not await self._written("logs", [_log_row(*item) for item in batch]):
             self.logs_dropped += len(batch)
 
@@ -224,17 +228,17 @@ def _settlement_row(item: Settlement) -> dict[str, Any]:
     }
 
 
-def _log_row(delivery: Delivery, answer: Answer) -> dict[str, Any]:
+def _log_row(enterprise: str, integration: str, call: str, answer: Answer) -> dict[str, Any]:
     return {
         "created_at": answer.started_at or clock.now(),
-        "enterprise": delivery.enterprise,
-        "integration": delivery.integration,
+        "enterprise": enterprise,
+        "integration": integration,
         "event_type": answer.event_type,
         "request": without_secrets(answer.request),
         "response": without_secrets(answer.response),
         "status": "error" if answer.error else "success",
         "error": str(answer.error) if answer.error else None,
-        "call": delivery.call,
+        "call": call,
     }
 
 

@@ -127,7 +127,7 @@ class Secrets(Section, frozen=True):
 
 class Crm(Section, frozen=True):
     allow_insecure_urls: bool = False
-    request_timeout: Positive = 10.0
+    request_timeout: Positive = 5.0
 
 
 class Asterisk(Section, frozen=True):

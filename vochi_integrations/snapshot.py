@@ -20,6 +20,7 @@ from vochi_integrations.domain import Directory, Enterprise
 from vochi_integrations.events import decoded
 from vochi_integrations.phones import last9
 from vochi_integrations.settings import Cache
+from vochi_integrations.smart import read_smart
 
 LOAD_TIMEOUT = 10.0
 REVALIDATE_TIMEOUT = 1.0
@@ -276,7 +277,7 @@ class SnapshotStore:
             self.on_change(changed)
 
     async def _read_enterprises(self, numbers: set[str] | None, now: float) -> list[Enterprise]:
-        self._database.queries += 4
+        self._database.queries += 5
         async with (
             self._database.pool.acquire() as connection,
             asyncio.timeout(LOAD_TIMEOUT),
@@ -287,7 +288,7 @@ class SnapshotStore:
             present = [row["number"] for row in rows]
             directories = {
                 name: await connection.fetch(queries()[name], present)
-                for name in ("load_extensions", "load_mobiles", "load_lines")
+                for name in ("load_extensions", "load_mobiles", "load_lines", "load_shops")
             }
         grouped = {name: _by_enterprise(items) for name, items in directories.items()}
         read = (self._readable(row, now, *(grouped[name].get(row["number"], []) for name in grouped)) for row in rows)
@@ -301,10 +302,10 @@ class SnapshotStore:
             log.exception("enterprise not read", enterprise=row["number"])
             return self.current.by_number.get(row["number"])
 
-    def _enterprise(
-        self, row: Row, now: float, extensions: list[Row], mobiles: list[Row], lines: list[Row]
-    ) -> Enterprise:
+    def _enterprise(self, row: Row, now: float, *directory: list[Row]) -> Enterprise:
+        extensions, mobiles, lines, shops = directory
         number = row["number"]
+        config = read_config(number, row["integrations_config"])
         return Enterprise(
             number=number,
             name=row["name"] or "",
@@ -312,14 +313,19 @@ class SnapshotStore:
             secret=(row["secret"] or "").strip(),
             ip=row["ip"] or "",
             active=row["active"],
-            integrations=self._read(read_config(number, row["integrations_config"])),
+            integrations=self._read(config),
             directory=Directory(
                 internal=frozenset(item["phone_number"].strip() for item in extensions),
                 mobiles=_mobiles(extensions, mobiles),
                 lines={item["trunk"]: item["phone_number"] or "" for item in lines},
                 transforms={item["trunk"]: item["incoming_transform"] for item in lines if item["incoming_transform"]},
+                ids={item["phone_number"].strip(): item["id"] for item in reversed(extensions)},
+                sip=frozenset(item["trunk"] for item in lines if item["is_sip"]),
+                line_names={item["trunk"]: item["name"] for item in lines if item["name"]},
+                shops={item["trunk"]: item["name"] for item in reversed(shops) if item["name"]},
                 zone=self._zone,
             ),
+            smart=read_smart(config.get("smart")),
             loaded_at=now,
         )
 

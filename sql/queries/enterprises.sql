@@ -6,7 +6,7 @@ WHERE $1::text[] IS NULL OR number = ANY ($1)
 
 -- load_extensions --
 -- The internal numbers of enterprises, each with the person it belongs to.
-SELECT p.enterprise_number, p.phone_number, u.personal_phone, u.follow_me_number
+SELECT p.enterprise_number, p.id, p.phone_number, u.personal_phone, u.follow_me_number
 FROM unnest($1::text[]) AS n (number)
 JOIN user_internal_phones p ON p.enterprise_number = n.number
 LEFT JOIN users u ON u.id = p.user_id
@@ -23,15 +23,32 @@ WHERE (u.personal_phone IS NOT NULL OR u.follow_me_number IS NOT NULL)
 
 -- load_lines --
 -- The trunks of enterprises: GSM lines with their number, SIP lines with their rule for incoming numbers.
-SELECT enterprise_number, line_id AS trunk, phone_number, NULL AS incoming_transform
+SELECT enterprise_number, line_id AS trunk, phone_number, NULL AS incoming_transform, line_name AS name, false AS is_sip
 FROM unnest($1::text[]) AS n (number)
 JOIN gsm_lines ON enterprise_number = number
 WHERE line_id IS NOT NULL
 UNION ALL
-SELECT enterprise_number, line_name, NULL, incoming_transform
+SELECT enterprise_number, line_name, NULL, incoming_transform, line_name, true
 FROM unnest($1::text[]) AS n (number)
 JOIN sip_unit ON enterprise_number = number
 WHERE line_name IS NOT NULL
+
+-- load_shops --
+-- The shops that the trunks of enterprises belong to; of several the one that came first.
+SELECT g.enterprise_number, g.line_id AS trunk, s.name, s.id
+FROM unnest($1::text[]) AS n (number)
+JOIN gsm_lines g ON g.enterprise_number = n.number
+JOIN shop_lines l ON l.gsm_line_id = g.id
+JOIN shops s ON s.id = l.shop_id
+WHERE g.line_id IS NOT NULL
+UNION ALL
+SELECT u.enterprise_number, u.line_name, s.name, s.id
+FROM unnest($1::text[]) AS n (number)
+JOIN sip_unit u ON u.enterprise_number = n.number
+JOIN shop_sip_lines l ON l.sip_line_id = u.id
+JOIN shops s ON s.id = l.shop_id
+WHERE u.line_name IS NOT NULL
+ORDER BY id
 
 -- add_enterprise --
 -- Create an enterprise, or set the given values of one that exists.

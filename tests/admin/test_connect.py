@@ -310,6 +310,22 @@ class TestRegister:
             assert [status for status, _ in answers] == [200] * 8
             assert lab.account.totals.limited == 0
 
+    async def test_two_registrations_at_once_leave_one_that_both_sides_know(self, lab: Lab) -> None:
+        await lab.add_company()
+        async with office(lab) as company:
+            answers = await asyncio.gather(*(company.post("register", {}) for _ in range(4)))
+            assert [status for status, _ in answers] == [200] * 4
+            assert company.module["clientId"] == (await company.stored())["client_id"]
+
+    async def test_a_crm_at_its_limit_is_told_apart_from_a_broken_one(self, lab: Lab) -> None:
+        await lab.add_company()
+        async with office(lab) as company:
+            lab.crm.switch(fault=Fault.ERROR_503)
+            status, answer = await company.post("register", {})
+            lab.crm.switch(fault=None)
+            assert (status, answer["explanation"]) == (502, "RetailCRM просит обращаться реже.")
+            assert len(lab.account.requests) == 3, "it was asked again after a pause"
+
 
 def _seen(lab: Lab, method: str) -> None:
     assert any(request.method == method for request in lab.account.requests)

@@ -87,11 +87,9 @@ async def test_an_old_unique_constraint_goes_as_well_as_an_index(empty: str) -> 
         )
     )
     await migrate(empty)
-    assert {row["indexname"] for row in await live.fetch(INDEXES) if "call_events" in row["indexname"]} == {
-        "call_events_pkey",
-        "call_events_once",
-        "call_events_stream",
-    }
+    indexes = {row["indexname"] for row in await live.fetch(INDEXES)}
+    assert {"call_events_pkey", "call_events_once", "call_events_stream"} <= indexes
+    assert not [name for name in indexes if name.startswith("call_events_event_type_unique_id")]
     await live.close()
 
 
@@ -119,6 +117,8 @@ CHANGES = [
     ("UPDATE user_internal_phones SET password = 'x'", []),
     ("DELETE FROM user_internal_phones WHERE phone_number = '150'", [("0367", None, "delete")]),
     ("INSERT INTO gsm_lines(enterprise_number, line_id) VALUES ('0367', '0001363')", [("0367", None, "insert")]),
+    ("INSERT INTO shops(enterprise_number, name) VALUES ('0367', 'Минск')", [("0367", None, "insert")]),
+    ("INSERT INTO shop_lines VALUES (1, 1, '0367')", [("0367", None, "insert")]),
     ("INSERT INTO sip_unit(enterprise_number, line_name) VALUES ('0367', '3880000')", [("0367", None, "insert")]),
     (
         "UPDATE enterprises SET number = '0366' WHERE number = '0367'",

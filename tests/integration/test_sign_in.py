@@ -9,9 +9,9 @@ import aiohttp
 import jwt
 import pytest
 
-from tests.browser import PAGE, Browser, browser, invited, registered
 from tests.integration.test_commands import run, serving
 from tests.lab import NUMBER, DaemonUnderTest, Lab
+from tests.visitor import PAGE, Visitor, invited, registered, visiting
 from vochi_integrations.admin.headers import HEADERS
 from vochi_integrations.admin.links import new_token
 from vochi_integrations.settings import Secret
@@ -31,16 +31,16 @@ async def daemon(lab: Lab) -> AsyncIterator[DaemonUnderTest]:
 
 
 @pytest.fixture
-async def visitor(daemon: DaemonUnderTest) -> AsyncIterator[Browser]:
-    async with browser(daemon) as opened:
+async def visitor(daemon: DaemonUnderTest) -> AsyncIterator[Visitor]:
+    async with visiting(daemon) as opened:
         yield opened
 
 
 async def token_of(lab: Lab, number: str = NUMBER, *, seconds: float = 60.0) -> str:
-    return await registered(lab, number, seconds=seconds, auth__jwt_secret=SECRET)
+    return await registered(lab, number, seconds=seconds, secret=SECRET)
 
 
-async def signed_in(lab: Lab, visitor: Browser) -> str:
+async def signed_in(lab: Lab, visitor: Visitor) -> str:
     """Sign in with RetailCRM's link; return its token."""
     token = await token_of(lab)
     assert (await visitor.get(f"{PAGE}&token={token}")).status == 303
@@ -56,7 +56,7 @@ def forged(token: str, key: str = SECRET, algorithm: str = "HS256", **changed: A
 # RetailCRM's link
 
 
-async def test_a_good_link_becomes_a_cookie_and_an_address_without_the_token(lab: Lab, visitor: Browser) -> None:
+async def test_a_good_link_becomes_a_cookie_and_an_address_without_the_token(lab: Lab, visitor: Visitor) -> None:
     token = await token_of(lab)
     answer = await visitor.get(f"{PAGE}&token={token}&lang=en")
     assert (answer.status, answer.location) == (303, f"{PAGE}&lang=en")
@@ -72,14 +72,14 @@ async def test_a_good_link_becomes_a_cookie_and_an_address_without_the_token(lab
 
 async def test_the_cookie_is_secure_behind_https(lab: Lab) -> None:
     await lab.add_company()
-    async with lab.daemon(server__public_url="https://bot.example.com") as daemon, browser(daemon) as visitor:
+    async with lab.daemon(server__public_url="https://bot.example.com") as daemon, visiting(daemon) as visitor:
         answer = await visitor.get(f"{PAGE}&token={await registered(lab)}")
         assert answer.cookies[f"vochi_admin_{NUMBER}"]["secure"] is True
         assert answer.location == PAGE
 
 
 @pytest.mark.parametrize("place", ["query", "form", "multipart"])
-async def test_retailcrm_may_post_it_with_whatever_else(lab: Lab, visitor: Browser, place: str) -> None:
+async def test_retailcrm_may_post_it_with_whatever_else(lab: Lab, visitor: Visitor, place: str) -> None:
     """A form of another site: no origin of ours, and a client id that proves nothing."""
     token = await token_of(lab)
     headers = {"Origin": "https://demo.retailcrm.ru", "Sec-Fetch-Site": "cross-site"}
@@ -98,12 +98,12 @@ async def test_retailcrm_may_post_it_with_whatever_else(lab: Lab, visitor: Brows
     assert (await visitor.get()).status == 200
 
 
-async def test_a_client_id_alone_is_no_proof(lab: Lab, visitor: Browser) -> None:
+async def test_a_client_id_alone_is_no_proof(lab: Lab, visitor: Visitor) -> None:
     answer = await visitor.post(PAGE, data={"clientId": NUMBER}, headers={"Origin": "https://demo.retailcrm.ru"})
     assert (answer.status, answer.heading) == (401, "Нужно войти")
 
 
-async def test_a_post_without_a_token_goes_to_the_page_of_whoever_is_signed_in(lab: Lab, visitor: Browser) -> None:
+async def test_a_post_without_a_token_goes_to_the_page_of_whoever_is_signed_in(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     answer = await visitor.post(PAGE, data={"clientId": NUMBER}, headers={"Origin": "https://demo.retailcrm.ru"})
     assert (answer.status, answer.location) == (303, PAGE)
@@ -121,12 +121,12 @@ async def test_a_post_without_a_token_goes_to_the_page_of_whoever_is_signed_in(l
         ("text/plain", b"\0"),
     ],
 )
-async def test_a_body_that_cannot_be_read_is_refused_calmly(visitor: Browser, content_type: str, body: bytes) -> None:
+async def test_a_body_that_cannot_be_read_is_refused_calmly(visitor: Visitor, content_type: str, body: bytes) -> None:
     answer = await visitor.post(PAGE, data=body, headers={"Content-Type": content_type})
     assert answer.status in {400, 401}
 
 
-async def test_a_wrong_expired_revoked_or_foreign_token_is_refused(lab: Lab, visitor: Browser) -> None:
+async def test_a_wrong_expired_revoked_or_foreign_token_is_refused(lab: Lab, visitor: Visitor) -> None:
     token = await token_of(lab)
     head, claims, signature = token.split(".")
     none = jwt.encode(jwt.decode(token, options={"verify_signature": False}), "", "none")
@@ -153,19 +153,19 @@ async def test_a_wrong_expired_revoked_or_foreign_token_is_refused(lab: Lab, vis
     assert (await visitor.get(f"{PAGE}&token={token}")).status == 303
 
 
-async def test_a_token_of_an_unknown_or_unregistered_enterprise_is_refused(lab: Lab, visitor: Browser) -> None:
+async def test_a_token_of_an_unknown_or_unregistered_enterprise_is_refused(lab: Lab, visitor: Visitor) -> None:
     for number in ("99", NUMBER):
         token = new_token(number, "an id that nobody has", Secret(SECRET))
         assert (await visitor.get(f"{ROOT}?enterprise_number={number}&token={token}")).status == 403
 
 
-async def test_a_bad_token_is_refused_even_with_a_good_session(lab: Lab, visitor: Browser) -> None:
+async def test_a_bad_token_is_refused_even_with_a_good_session(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     assert (await visitor.get(f"{PAGE}&token=bad")).status == 403
     assert (await visitor.get()).status == 200
 
 
-async def test_nothing_at_all_is_a_page_that_says_where_to_go(visitor: Browser) -> None:
+async def test_nothing_at_all_is_a_page_that_says_where_to_go(visitor: Visitor) -> None:
     for path in (PAGE, ROOT, "/retailcrm-admin", f"{PAGE}&token="):
         answer = await visitor.get(path)
         assert (answer.status, answer.heading) == (401, "Нужно войти")
@@ -173,7 +173,7 @@ async def test_nothing_at_all_is_a_page_that_says_where_to_go(visitor: Browser) 
         assert "Перейти в личный кабинет" in answer.text
 
 
-async def test_another_registration_and_a_removal_end_link_and_session(lab: Lab, visitor: Browser) -> None:
+async def test_another_registration_and_a_removal_end_link_and_session(lab: Lab, visitor: Visitor) -> None:
     old = await signed_in(lab, visitor)
     new = await token_of(lab)
     assert (await visitor.get()).status == 401
@@ -185,7 +185,7 @@ async def test_another_registration_and_a_removal_end_link_and_session(lab: Lab,
     assert (await visitor.get(f"{PAGE}&token={new}")).status == 403
 
 
-async def test_a_config_that_an_old_writer_stored_as_text_is_read_all_the_same(lab: Lab, visitor: Browser) -> None:
+async def test_a_config_that_an_old_writer_stored_as_text_is_read_all_the_same(lab: Lab, visitor: Visitor) -> None:
     token = await token_of(lab)
     await lab.sql.execute("UPDATE enterprises SET integrations_config = to_jsonb(integrations_config::text)")
     assert (await visitor.get(f"{PAGE}&token={token}")).status == 303
@@ -199,7 +199,7 @@ async def test_admin_link_prints_an_address_that_signs_in(lab: Lab) -> None:
     """Also for an enterprise that has no integration yet; with the secret that all daemons of a database share."""
     await lab.sql.execute("INSERT INTO enterprises (number, name) VALUES ('0367', 'June')")
     database = {"VOCHI_DATABASE__DSN": lab.dsn}
-    async with serving(lab) as (_, daemon), browser(daemon) as visitor:
+    async with serving(lab) as (_, daemon), visiting(daemon) as visitor:
         environ = {**database, "VOCHI_SERVER__PUBLIC_URL": daemon.public}
         code, out, errors = await run("admin-link", NUMBER, cwd=lab.folder, **environ)
         assert (code, errors, out.count("\n")) == (0, "", 1)
@@ -218,20 +218,20 @@ async def test_admin_link_of_no_enterprise_is_one_line(lab: Lab) -> None:
 
 
 async def test_a_link_is_short_lived_but_its_session_is_not(
-    lab: Lab, daemon: DaemonUnderTest, visitor: Browser
+    lab: Lab, daemon: DaemonUnderTest, visitor: Visitor
 ) -> None:
-    link = await invited(lab, auth__jwt_secret=SECRET)
+    link = await invited(lab.dsn, secret=SECRET)
     assert (await visitor.get(link)).status == 303
     await lab.sql.execute("UPDATE admin_links SET expires_at = now()")
     assert (await visitor.get()).status == 200
-    async with browser(daemon) as other:
+    async with visiting(daemon) as other:
         assert (await other.get(link)).status == 403
-        assert (await other.get(await invited(lab, auth__jwt_secret=SECRET))).status == 303
+        assert (await other.get(await invited(lab.dsn, secret=SECRET))).status == 303
     assert (await visitor.get()).status == 200, "tidying up must not take away what a session stands on"
 
 
-async def test_a_link_is_for_its_own_enterprise(lab: Lab, visitor: Browser) -> None:
-    link = await invited(lab, OTHER, auth__jwt_secret=SECRET)
+async def test_a_link_is_for_its_own_enterprise(lab: Lab, visitor: Visitor) -> None:
+    link = await invited(lab.dsn, OTHER, secret=SECRET)
     assert (await visitor.get(link.replace(OTHER, NUMBER))).heading == "Токен не подходит для этого предприятия"
 
 
@@ -247,7 +247,7 @@ async def person(lab: Lab, *, number: str = NUMBER, is_admin: bool | None = True
     return int(user)
 
 
-async def test_an_administrators_own_session_at_the_provider_is_enough(lab: Lab, visitor: Browser) -> None:
+async def test_an_administrators_own_session_at_the_provider_is_enough(lab: Lab, visitor: Visitor) -> None:
     await lab.sql.execute(
         "INSERT INTO user_sessions(session_token, user_id, enterprise_number) VALUES ('good', $1, $2)",
         *(await person(lab), NUMBER),
@@ -271,7 +271,7 @@ async def test_an_administrators_own_session_at_the_provider_is_enough(lab: Lab,
     ],
 )
 async def test_an_expired_or_foreign_session_at_the_provider_is_not(
-    lab: Lab, visitor: Browser, columns: str, values: str, status: int
+    lab: Lab, visitor: Visitor, columns: str, values: str, status: int
 ) -> None:
     await lab.sql.execute(
         f"INSERT INTO user_sessions(session_token, user_id, {columns}) VALUES ('some', $1, {values})",  # noqa: S608
@@ -282,7 +282,7 @@ async def test_an_expired_or_foreign_session_at_the_provider_is_not(
 
 
 @pytest.mark.parametrize("is_admin", [False, None])
-async def test_an_employee_is_told_to_ask_an_administrator(lab: Lab, visitor: Browser, is_admin: bool | None) -> None:
+async def test_an_employee_is_told_to_ask_an_administrator(lab: Lab, visitor: Visitor, is_admin: bool | None) -> None:
     user = await person(lab, is_admin=is_admin)
     await lab.sql.execute("INSERT INTO user_sessions(session_token, user_id) VALUES ('good', $1)", user)
     visitor.cookies["session_token"] = "good"
@@ -290,7 +290,7 @@ async def test_an_employee_is_told_to_ask_an_administrator(lab: Lab, visitor: Br
     assert (answer.status, answer.heading) == (403, "Эта страница только для администраторов")
 
 
-async def test_an_administrator_of_another_enterprise_stays_out(lab: Lab, visitor: Browser) -> None:
+async def test_an_administrator_of_another_enterprise_stays_out(lab: Lab, visitor: Visitor) -> None:
     user = await person(lab, number=OTHER)
     for token, number in (("own", OTHER), ("forged", NUMBER)):
         await lab.sql.execute("INSERT INTO user_sessions VALUES ($1, $2, $3)", token, user, number)
@@ -302,7 +302,7 @@ async def test_an_administrator_of_another_enterprise_stays_out(lab: Lab, visito
 
 
 @pytest.mark.parametrize(("age", "status"), [("1 hour", 200), ("23 hours", 200), ("24 hours 1 second", 401)])
-async def test_the_super_administrators_session_lasts_a_day(lab: Lab, visitor: Browser, age: str, status: int) -> None:
+async def test_the_super_administrators_session_lasts_a_day(lab: Lab, visitor: Visitor, age: str, status: int) -> None:
     await lab.sql.execute(f"INSERT INTO sessions VALUES ('super', '{NUMBER}', now() - interval '{age}')")  # noqa: S608
     visitor.cookies["session_token"] = "super"
     assert (await visitor.get()).status == status
@@ -310,7 +310,7 @@ async def test_the_super_administrators_session_lasts_a_day(lab: Lab, visitor: B
         assert (await visitor.get(f"{ROOT}?enterprise_number={OTHER}")).heading == "Нет доступа к этому предприятию"
 
 
-async def test_times_without_a_zone_are_in_the_servers_own(lab: Lab, visitor: Browser) -> None:
+async def test_times_without_a_zone_are_in_the_servers_own(lab: Lab, visitor: Visitor) -> None:
     """As the live tables have them, on a server that is not in UTC."""
     zone = await lab.sql.fetchval("SELECT current_setting('log_timezone')")
     async with lab.sql.transaction():
@@ -331,7 +331,7 @@ async def test_times_without_a_zone_are_in_the_servers_own(lab: Lab, visitor: Br
 
 
 @pytest.mark.parametrize("cookie", ["", "nobody", "x" * 3000, "' OR 1=1 --", "\udcff\udcfe", "a%00b"])
-async def test_an_odd_cookie_is_nobodys(visitor: Browser, cookie: str) -> None:
+async def test_an_odd_cookie_is_nobodys(visitor: Visitor, cookie: str) -> None:
     for name in ("session_token", f"vochi_admin_{NUMBER}", "vochi_flash", "vochi_lang"):
         visitor.cookies = {name: cookie}
         assert (await visitor.get()).status == 401
@@ -340,14 +340,14 @@ async def test_an_odd_cookie_is_nobodys(visitor: Browser, cookie: str) -> None:
 # A session of our own
 
 
-async def test_a_session_ends_when_unused_and_at_its_age(lab: Lab, visitor: Browser) -> None:
+async def test_a_session_ends_when_unused_and_at_its_age(lab: Lab, visitor: Visitor) -> None:
     for moment in ("seen_at = now() - interval '2 hours 1 second'", "expires_at = now() - interval '1 second'"):
         await signed_in(lab, visitor)
         await lab.sql.execute(f"UPDATE admin_sessions SET {moment}")  # noqa: S608
         assert (await visitor.get()).status == 401
 
 
-async def test_a_session_in_use_lives_on(lab: Lab, visitor: Browser) -> None:
+async def test_a_session_in_use_lives_on(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     await lab.sql.execute("UPDATE admin_sessions SET seen_at = now() - interval '1 hour'")
     assert (await visitor.get()).status == 200
@@ -356,21 +356,21 @@ async def test_a_session_in_use_lives_on(lab: Lab, visitor: Browser) -> None:
 
 async def test_the_settings_say_how_long(lab: Lab) -> None:
     await lab.add_company()
-    async with lab.daemon(auth__idle_seconds=0.2, auth__session_seconds=60) as daemon, browser(daemon) as visitor:
+    async with lab.daemon(auth__idle_seconds=0.2, auth__session_seconds=60) as daemon, visiting(daemon) as visitor:
         answer = await visitor.get(f"{PAGE}&token={await registered(lab)}")
         assert answer.cookies[f"vochi_admin_{NUMBER}"]["max-age"] == "60"
         await lab.sql.execute("SELECT pg_sleep(0.3)")
         assert (await visitor.get()).status == 401
 
 
-async def test_the_database_knows_no_cookie(lab: Lab, visitor: Browser) -> None:
+async def test_the_database_knows_no_cookie(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     (row,) = await lab.sql.fetch("SELECT * FROM admin_sessions")
     assert visitor.cookies[f"vochi_admin_{NUMBER}"] not in repr(dict(row))
     assert (row["enterprise_number"], row["source"], row["address"]) == (NUMBER, "retailcrm", "127.0.0.1")
 
 
-async def test_a_session_is_known_to_every_instance(lab: Lab, visitor: Browser) -> None:
+async def test_a_session_is_known_to_every_instance(lab: Lab, visitor: Visitor) -> None:
     """Each has a random secret's worth of trust from the same table, too."""
     await signed_in(lab, visitor)
     async with lab.daemon("second") as second:
@@ -379,7 +379,7 @@ async def test_a_session_is_known_to_every_instance(lab: Lab, visitor: Browser) 
         assert (await visitor.get(f"{PAGE}&token={await registered(lab)}")).status == 303
 
 
-async def test_a_browser_may_be_signed_in_to_several_enterprises(lab: Lab, visitor: Browser) -> None:
+async def test_a_browser_may_be_signed_in_to_several_enterprises(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     token = await token_of(lab, OTHER)
     other = f"{ROOT}?enterprise_number={OTHER}"
@@ -389,7 +389,7 @@ async def test_a_browser_may_be_signed_in_to_several_enterprises(lab: Lab, visit
         assert (await visitor.get(f"{ROOT}?enterprise_number={number}")).title == f"Company {number} RetailCRM"
 
 
-async def test_signing_in_again_replaces_the_session_of_this_browser(lab: Lab, visitor: Browser) -> None:
+async def test_signing_in_again_replaces_the_session_of_this_browser(lab: Lab, visitor: Visitor) -> None:
     token = await signed_in(lab, visitor)
     before = dict(visitor.cookies)
     await visitor.get(f"{PAGE}&token={token}")
@@ -398,7 +398,7 @@ async def test_signing_in_again_replaces_the_session_of_this_browser(lab: Lab, v
     assert (await visitor.get()).status == 401
 
 
-async def test_signing_out_ends_the_session_for_good(lab: Lab, visitor: Browser) -> None:
+async def test_signing_out_ends_the_session_for_good(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     before = dict(visitor.cookies)
     answer = await visitor.post(f"/retailcrm-admin/sign-out?enterprise_number={NUMBER}")
@@ -408,10 +408,10 @@ async def test_signing_out_ends_the_session_for_good(lab: Lab, visitor: Browser)
     assert (await visitor.get()).status == 401
 
 
-async def test_an_administrator_sees_who_is_in_and_ends_it(lab: Lab, daemon: DaemonUnderTest, visitor: Browser) -> None:
+async def test_an_administrator_sees_who_is_in_and_ends_it(lab: Lab, daemon: DaemonUnderTest, visitor: Visitor) -> None:
     token = await signed_in(lab, visitor)
     access = f"/retailcrm-admin/access?enterprise_number={NUMBER}"
-    async with browser(daemon) as other, browser(daemon) as stranger:
+    async with visiting(daemon) as other, visiting(daemon) as stranger:
         await other.get(f"{PAGE}&token={token}")
         await stranger.get(f"{ROOT}?enterprise_number={OTHER}&token={await token_of(lab, OTHER)}")
         page = await visitor.get(access)
@@ -458,7 +458,7 @@ async def test_an_administrator_sees_who_is_in_and_ends_it(lab: Lab, daemon: Dae
 )
 async def test_a_change_needs_proof_that_a_page_of_ours_asks(lab: Lab, headers: dict[str, Any], status: int) -> None:
     await lab.add_company()
-    async with lab.daemon(server__public_url="https://bot.example.com") as daemon, browser(daemon) as visitor:
+    async with lab.daemon(server__public_url="https://bot.example.com") as daemon, visiting(daemon) as visitor:
         await visitor.get(f"{PAGE}&token={await registered(lab)}")
         answer = await visitor.post(END, data={"id": "00"}, headers=headers)
         assert answer.status == status
@@ -467,7 +467,7 @@ async def test_a_change_needs_proof_that_a_page_of_ours_asks(lab: Lab, headers: 
         assert (await visitor.get(headers=headers)).status == 200, "looking is free"
 
 
-async def test_without_a_session_the_proof_is_not_even_looked_at(visitor: Browser) -> None:
+async def test_without_a_session_the_proof_is_not_even_looked_at(visitor: Visitor) -> None:
     assert (await visitor.post(END, data={"id": "00"}, headers={"Origin": None})).status == 401
 
 
@@ -477,7 +477,7 @@ async def test_without_a_session_the_proof_is_not_even_looked_at(visitor: Browse
 async def test_failed_attempts_are_limited_by_address_and_enterprise(lab: Lab) -> None:
     await lab.add_company()
     await lab.add_company(OTHER, token="other-token")
-    async with lab.daemon(auth__attempts=3) as daemon, browser(daemon) as visitor:
+    async with lab.daemon(auth__attempts=3) as daemon, visiting(daemon) as visitor:
         here, there = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1"}, {"X-Forwarded-For": "198.51.100.2"}
         for _ in range(3):
             assert (await visitor.get(f"{PAGE}&token=bad", headers=here)).status == 403
@@ -494,7 +494,7 @@ async def test_failed_attempts_are_limited_by_address_and_enterprise(lab: Lab) -
 # What an answer may and may not say
 
 
-async def test_every_answer_carries_the_headers(lab: Lab, visitor: Browser) -> None:
+async def test_every_answer_carries_the_headers(lab: Lab, visitor: Visitor) -> None:
     token = await signed_in(lab, visitor)
     answers = [
         await visitor.get(),
@@ -515,7 +515,7 @@ async def test_every_answer_carries_the_headers(lab: Lab, visitor: Browser) -> N
     assert "frame-ancestors 'none'" in policy
 
 
-async def test_pages_hold_no_inline_script_or_style(lab: Lab, visitor: Browser) -> None:
+async def test_pages_hold_no_inline_script_or_style(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     for path in (PAGE, f"/retailcrm-admin/access?enterprise_number={NUMBER}", f"{PAGE}&token=bad"):
         text = (await visitor.get(path)).text
@@ -527,7 +527,7 @@ async def test_pages_hold_no_inline_script_or_style(lab: Lab, visitor: Browser) 
         assert "https://" not in text
 
 
-async def test_errors_are_pages_for_people_and_json_for_scripts(lab: Lab, visitor: Browser) -> None:
+async def test_errors_are_pages_for_people_and_json_for_scripts(lab: Lab, visitor: Visitor) -> None:
     html = {"Accept": "text/html,*/*"}
     lost = await visitor.get("/retailcrm-admin/nothing", headers=html)
     assert (lost.status, lost.heading) == (404, "Такой страницы нет")
@@ -537,7 +537,7 @@ async def test_errors_are_pages_for_people_and_json_for_scripts(lab: Lab, visito
     assert "Нужно войти" in part.text
 
 
-async def test_without_the_database_a_page_says_so(lab: Lab, visitor: Browser) -> None:
+async def test_without_the_database_a_page_says_so(lab: Lab, visitor: Visitor) -> None:
     """Locked is as good as away: no answer within the time a page waits."""
     await signed_in(lab, visitor)
     async with lab.sql.transaction():
@@ -551,7 +551,7 @@ async def test_without_the_database_a_page_says_so(lab: Lab, visitor: Browser) -
 async def test_no_token_nor_cookie_gets_into_the_log(lab: Lab) -> None:
     await lab.add_company()
     environ = {"VOCHI_AUTH__JWT_SECRET": SECRET, "VOCHI_LOGGING__LEVEL": "debug", "VOCHI_LOGGING__FORMAT": "json"}
-    async with serving(lab, **environ) as (process, daemon), browser(daemon) as visitor:
+    async with serving(lab, **environ) as (process, daemon), visiting(daemon) as visitor:
         token = await token_of(lab)
         long = "x" * 9000
         for path in (f"{PAGE}&token={token}", f"{PAGE}&token={token}!", f"{PAGE}&token={token}{long}"):
@@ -587,7 +587,7 @@ async def raw(daemon: DaemonUnderTest, text: str) -> bytes:
 # Languages and what pages load
 
 
-async def test_english_is_asked_for_once_and_remembered(lab: Lab, visitor: Browser) -> None:
+async def test_english_is_asked_for_once_and_remembered(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     for path, language, heading in (
         (PAGE, "ru", "Кто вошёл"),
@@ -601,13 +601,13 @@ async def test_english_is_asked_for_once_and_remembered(lab: Lab, visitor: Brows
         assert (page.heading, f'<html lang="{language}">' in page.text) == (heading, True)
 
 
-async def test_a_language_link_keeps_the_address_but_never_a_token(visitor: Browser) -> None:
+async def test_a_language_link_keeps_the_address_but_never_a_token(visitor: Visitor) -> None:
     page = await visitor.get(f"{PAGE}&token=bad-token&x=1")
     assert "lang=en" in page.text
     assert "bad-token" not in page.text
 
 
-async def test_what_pages_load_is_cached_until_it_changes(lab: Lab, visitor: Browser) -> None:
+async def test_what_pages_load_is_cached_until_it_changes(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     page = (await visitor.get()).text
     linked = {part.split('"')[0] for part in page.split('="/static/')[1:]}
@@ -623,7 +623,7 @@ async def test_what_pages_load_is_cached_until_it_changes(lab: Lab, visitor: Bro
     assert (await visitor.get("/static/admin.css")).text == plain.text
 
 
-async def test_the_logo_is_an_svg_for_everybody(daemon: DaemonUnderTest, visitor: Browser) -> None:
+async def test_the_logo_is_an_svg_for_everybody(daemon: DaemonUnderTest, visitor: Visitor) -> None:
     answer = await visitor.get("/static/vochi_logo.svg")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/svg+xml")
     assert answer.text.startswith("<svg")

@@ -52,6 +52,14 @@ def test_trying_one_enterprise_after_another_does_not_help() -> None:
     assert attempts.wait("192.0.2.2", "31") == 0
 
 
+def test_tries_without_a_number_are_counted_once() -> None:
+    attempts = Attempts(3, Clock())
+    failed(attempts, 2, enterprise="")
+    assert attempts.wait("192.0.2.1", "") == 0
+    failed(attempts, 1, enterprise="")
+    assert attempts.wait("192.0.2.1", "") > 0
+
+
 def test_a_network_of_ipv6_is_one_address() -> None:
     attempts = Attempts(3, Clock())
     for host in ("2001:db8::1", "2001:db8::2", "2001:0db8:0:0:ffff::"):

@@ -165,6 +165,14 @@ def test_different_failures_are_told_apart() -> None:
     assert len({str(explain(failure(name)).what) for name in ANSWERS}) >= len(ANSWERS) - 2
 
 
-def test_what_was_not_set_up_is_told_too() -> None:
-    told = explain(DeliveryError(Reason.NOT_CONFIGURED, "api_key is not set"))
-    assert "ключа" in str(told.what)
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        (Reason.NOT_CONFIGURED, "ключа"),
+        (Reason.PRIVATE_ADDRESS, "внутреннюю сеть"),
+        (Reason.NO_MAPPING, "добавочного"),
+        (Reason.CRM_UNREACHABLE, "не отвечает"),
+    ],
+)
+def test_what_the_crm_has_no_part_in_is_told_too(reason: Reason, word: str) -> None:
+    assert word in str(explain(DeliveryError(reason, "said")).what)

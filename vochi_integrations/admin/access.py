@@ -1,6 +1,7 @@
 """Who may do what under `/retailcrm-admin/`: a session of that enterprise, and for changes proof of origin."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -8,17 +9,25 @@ from aiohttp.typedefs import Handler
 from vochi_integrations.admin import area, signin
 from vochi_integrations.admin.origin import SAFE, is_ours
 from vochi_integrations.admin.peer import own_origins
-from vochi_integrations.admin.problems import problem
+from vochi_integrations.admin.problems import as_pages, problem
 from vochi_integrations.admin.sessions import VIEWER, Viewer, own_viewers, provider_viewers
 from vochi_integrations.keys import DATABASE, SETTINGS
+from vochi_integrations.web.middlewares import errors
 
-__all__ = ["VIEWER", "Viewer", "enterprise_of", "guard"]
+__all__ = ["VIEWER", "Viewer", "enterprise_of", "gate"]
 
 PROVIDER_COOKIE = "session_token"
 COOKIES_READ = 8
 
 
 @web.middleware
+async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Be the public listener's one middleware: a host's event passes with a glance at its route."""
+    if not area.is_for_admin(request):
+        return await errors(request, handler)
+    return await as_pages(request, partial(errors, handler=partial(guard, handler=handler)))
+
+
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request of the administrator's area through, signed in and of our own pages, with `request[VIEWER]` set."""
     if not area.needs_viewer(request):

@@ -13,7 +13,7 @@ from aiohttp import web
 from vochi_integrations.admin import openapi
 from vochi_integrations.admin.forms import Form, id_field, object_field, read_body, typed_flag
 from vochi_integrations.admin.i18n import deferred, gettext
-from vochi_integrations.admin.operations import connect, staff
+from vochi_integrations.admin.operations import connect, preview, staff
 from vochi_integrations.admin.operations.desk import Desk, NotConnectedError, desk_of
 from vochi_integrations.admin.sessions import VIEWER, keep
 from vochi_integrations.domain import Reason
@@ -126,6 +126,12 @@ async def test_call(request: web.Request, desk: Desk) -> object:
     return {"success": True, "code": shown.extension, "closed": shown.left_open is None}
 
 
+async def who_gets(request: web.Request, desk: Desk) -> object:
+    """Say who would get a call from `phone`, on the line `trunk` if one is named (design 4.2, smart redirect)."""
+    phone, trunk = request.query.get("phone", ""), request.query.get("trunk", "")
+    return msgspec.to_builtins(await preview.who_gets(request.app, desk.number, phone, trunk))
+
+
 ROUTES: tuple[tuple[str, str, Answering], ...] = (
     ("GET", "config", show_config),
     ("PUT", "config", save_config),
@@ -134,6 +140,7 @@ ROUTES: tuple[tuple[str, str, Answering], ...] = (
     ("GET", "managers", managers),
     ("GET", "internal-phones", internal_phones),
     ("GET", "user-extensions", user_extensions),
+    ("GET", "who-gets", who_gets),
     ("POST", "save-extensions", save_extensions),
     ("POST", "sync-extensions", sync_extensions),
     ("POST", "test-call", test_call),

@@ -8,8 +8,13 @@ API = f"{PREFIX}/api/"
 SIGN_OUT = f"{PREFIX}/sign-out"
 
 
-def is_admin_path(request: web.Request) -> bool:
-    return request.path == PREFIX or request.path.startswith(ROOT)
+def is_admin_page(path: str) -> bool:
+    return path == PREFIX or path.startswith(ROOT)
+
+
+def is_for_admin(request: web.Request) -> bool:
+    """Tell by the route itself, not by how its address was spelled; by the address where there is no route."""
+    return is_admin_page(resource_of(request) or request.path)
 
 
 def resource_of(request: web.Request) -> str:
@@ -19,9 +24,8 @@ def resource_of(request: web.Request) -> str:
 
 
 def needs_viewer(request: web.Request) -> bool:
-    """Tell by the route itself, not by how its address was spelled."""
-    resource = resource_of(request)
-    return resource == PREFIX or resource.startswith(ROOT)
+    """Tell whether there is something to guard: a route, and not only an address."""
+    return is_admin_page(resource_of(request))
 
 
 def is_root(request: web.Request) -> bool:
@@ -30,7 +34,7 @@ def is_root(request: web.Request) -> bool:
 
 def wants_page(request: web.Request) -> bool:
     """Tell whether an error is to be a page: for a person's browser, not for the API nor for a part of a page."""
-    if not is_admin_path(request) or request.path.startswith(API) or is_fragment(request):
+    if not is_for_admin(request) or request.path.startswith(API) or is_fragment(request):
         return False
     return needs_viewer(request) or "text/html" in request.headers.get("Accept", "")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 WINDOW_SECONDS = 60.0
 ENTERPRISES_AT_ONCE = 10
 REMEMBERED = 10_000
+ALL = "*"
 
 
 class Attempts:
@@ -27,12 +28,12 @@ class Attempts:
     def wait(self, address: str, enterprise: str) -> float:
         """Return for how many seconds this address may not try, 0.0 when it may."""
         one = self._wait(_key(address, enterprise), self._limit)
-        return max(one, self._wait(_key(address, ""), self._limit * ENTERPRISES_AT_ONCE))
+        return max(one, self._wait(_key(address, ALL), self._limit * ENTERPRISES_AT_ONCE))
 
     def fail(self, address: str, enterprise: str) -> None:
         if len(self._failures) > REMEMBERED:
             self._forget()
-        for name in (enterprise, ""):
+        for name in (enterprise, ALL):
             self._failures[_key(address, name)].append(self._now())
 
     def _wait(self, key: tuple[str, str], limit: int) -> float:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from vochi_integrations.admin.area import is_admin_path
+from vochi_integrations.admin.area import is_for_admin
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self';"
@@ -22,5 +22,5 @@ HEADERS = {
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers of an administrator's page; a signal, so that nothing is sent without them."""
-    if is_admin_path(request):
+    if is_for_admin(request):
         response.headers.update(HEADERS)

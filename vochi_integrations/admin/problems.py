@@ -76,11 +76,8 @@ def problem(code: str, *, retry_after: float = 0.0) -> web.Response:
     return answer
 
 
-@web.middleware
 async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Choose the language, and show errors of the administrator's area as pages."""
-    if not area.is_admin_path(request):
-        return await handler(request)
     choice = choose_language(request)
     response = await handler(request)
     if isinstance(response, web.Response) and response.status >= 400 and area.wants_page(request):

@@ -7,15 +7,17 @@ from aiohttp import web
 
 from vochi_integrations.admin import assets, headers, i18n
 from vochi_integrations.admin.attempts import Attempts
-from vochi_integrations.admin.pages import access
+from vochi_integrations.admin.pages import access, connection, journal, managers, settings
+from vochi_integrations.admin.pages.managers import ROSTERS
 from vochi_integrations.admin.render import add_templates
+from vochi_integrations.admin.roster import Rosters
 from vochi_integrations.admin.sessions import jwt_secret
 from vochi_integrations.admin.signin import ATTEMPTS
 from vochi_integrations.db import Database
 from vochi_integrations.keys import JWT_SECRET
 from vochi_integrations.settings import Settings
 
-PAGES = (access.routes,)
+PAGES = (access.routes, connection.routes, managers.routes, settings.routes, journal.routes)
 
 
 async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[Any], object]:
@@ -25,6 +27,7 @@ async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[An
     return {
         JWT_SECRET: await jwt_secret(database, settings.auth),
         ATTEMPTS: Attempts(settings.auth.attempts),
+        ROSTERS: Rosters(),
     }
 
 

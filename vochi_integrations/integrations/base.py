@@ -1,6 +1,6 @@
 """What a CRM is to the rest of the daemon: read its config, plan deliveries, send them."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -22,6 +22,22 @@ class Answer(Struct, kw_only=True):
     http_status: int | None = None
     error: DeliveryError | None = None
     started_at: float = 0.0
+    elapsed_ms: float = 0.0
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """What a CRM knows of a caller: the customer's name, the responsible manager's id there, and their extension."""
+
+    name: str = ""
+    manager: str = ""
+    code: str = ""
+
+
+class Inquiry(Struct, frozen=True, kw_only=True):
+    """What a CRM answered about a caller; `error` says why it did not."""
+
+    caller: Caller = Caller()
+    error: DeliveryError | None = None
     elapsed_ms: float = 0.0
 
 
@@ -112,6 +128,9 @@ class Registration(Struct, frozen=True, kw_only=True):
     lines: Sequence[str] = ()
 
 
+Taken = Callable[[], Awaitable[None]]
+
+
 class Administration(Protocol):
     """What an administrator does with a CRM. Every `config` may be one that is not saved yet.
 
@@ -127,8 +146,11 @@ class Administration(Protocol):
         """Look at everything that a connection needs; changes nothing."""
         ...
 
-    async def register(self, config: Any, wanted: Registration) -> Answer:
-        """Make ourselves known to the CRM, or again; extensions only the CRM has stay."""
+    async def register(self, config: Any, wanted: Registration, taken: Taken) -> Answer:
+        """Make ourselves known to the CRM, or again; extensions only the CRM has stay.
+
+        `taken` is awaited once the CRM has it, before anybody else of this daemon may write there.
+        """
         ...
 
     async def deactivate(self, config: Any) -> Answer:
@@ -191,4 +213,20 @@ class Integration(Protocol):
 
     async def send(self, deliveries: Sequence[Delivery], enterprise: Enterprise) -> list[Answer]:
         """Make one request for deliveries of one kind; one answer each, in their order. Never raises for the CRM."""
+        ...
+
+    def phone_of(self, enterprise: Enterprise, phone: str, trunk: str) -> str:
+        """Return an incoming caller's number as the CRM is asked for it."""
+        ...
+
+    def routes_callers(self, enterprise: Enterprise) -> bool:
+        """Tell whether the tenant lets this CRM say who gets a call."""
+        ...
+
+    async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
+        """Ask who a caller is and who is responsible for them. Never raises for the CRM."""
+        ...
+
+    def user_of(self, enterprise: Enterprise, extension: str) -> str | None:
+        """Return the user of the CRM that has an extension, None when nobody has it."""
         ...

@@ -10,7 +10,7 @@ from vochi_integrations import clock
 from vochi_integrations.domain import Enterprise, Origin
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import KINDS, read_event, read_json, read_token, read_unique_id
-from vochi_integrations.keys import JOURNAL, STORE
+from vochi_integrations.keys import JOURNAL, REDIRECTOR, STORE
 from vochi_integrations.web.acknowledgement import acknowledged
 from vochi_integrations.web.answers import error_answer
 
@@ -32,6 +32,8 @@ async def take(kind: str, origin: Origin, request: web.Request) -> web.StreamRes
         return error_answer(401, "unknown_token", UNKNOWN_TOKEN)
     unique_id = read_unique_id(kind, body)
     event = read_event(kind, unique_id, body, enterprise.directory, received_at=received_at, origin=origin)
+    if kind == "start":
+        request.app[REDIRECTOR].prefetch(enterprise, event)
     await request.app[JOURNAL].append(event, enterprise)
     return acknowledged(request)
 

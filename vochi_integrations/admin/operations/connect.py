@@ -64,14 +64,16 @@ async def register(desk: Desk, fields: Fields) -> Registered:
     patch.setdefault("enabled", saved.get("enabled", True) is True)
     config = await desk.configs.merge(desk.number, CRM, patch, by=desk.by, action="settings")
     client_id, token_id = secrets.token_urlsafe(24), links.new_token_id()
-    answer = await desk.crm.register(
-        desk.integration.read_config(config), _registration(desk, config, client_id, token_id)
-    )
+
+    async def taken() -> None:
+        signed = {"client_id": client_id, "token_id": token_id, "registered_at": int(clock.now())}
+        await desk.configs.merge(desk.number, CRM, signed, by=desk.by, action="register")
+
+    wanted = _registration(desk, config, client_id, token_id)
+    answer = await desk.crm.register(desk.integration.read_config(config), wanted, taken)
     await desk.note(answer)
     if answer.error is not None:
         raise answer.error
-    signed = {"client_id": client_id, "token_id": token_id, "registered_at": int(clock.now())}
-    await desk.configs.merge(desk.number, CRM, signed, by=desk.by, action="register")
     return Registered(answer.response, token_id)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from aiohttp import web
 from msgspec import Struct
 
 from vochi_integrations.configs import Config, ConfigStore
-from vochi_integrations.db import Database, Row
+from vochi_integrations.db import UNAVAILABLE, Database, Row
 from vochi_integrations.domain import Reason
 from vochi_integrations.errors import PermanentDeliveryError, UnknownEnterpriseError, VochiError
 from vochi_integrations.integrations import ADMINISTERED
@@ -18,6 +19,8 @@ from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 
 CRM = ADMINISTERED
+
+log = structlog.get_logger()
 
 
 class NotConnectedError(VochiError):
@@ -80,7 +83,10 @@ class Desk(Struct, frozen=True, kw_only=True):
             "error": str(answer.error) if answer.error else None,
             "call": None,
         }
-        await self.database.execute("write_logs", [row])
+        try:
+            await self.database.execute("write_logs", [row])
+        except UNAVAILABLE as error:
+            log.warning("action not noted", enterprise=self.number, action=row["event_type"], error=repr(error))
 
 
 def desk_of(app: Mapping[web.AppKey[Any], Any] | web.Application, number: str, by: str) -> Desk:

@@ -33,7 +33,7 @@ from vochi_integrations.integrations.extensions import (
 UNPUSHED = "unpushed_extensions"
 REMOVE = "REMOVE"
 USER = re.compile(r"[0-9]{1,9}", re.ASCII)
-PUSHES = 3
+PUSHES = 10
 TEST_SECONDS = 2.0
 
 Given = dict[str, str | None]

@@ -22,8 +22,6 @@ async def sign_in(request: web.Request) -> web.Response:
     return to_page(page_url(request[VIEWER].enterprise, ""))
 
 
-@routes.get(PREFIX)
-@routes.get(ROOT)
 @routes.get(f"{ROOT}access")
 async def show(request: web.Request) -> web.Response:
     viewer = request[VIEWER]

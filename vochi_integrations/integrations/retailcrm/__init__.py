@@ -7,14 +7,15 @@ import aiohttp
 
 from vochi_integrations.cipher import Cipher
 from vochi_integrations.domain import Delivery, Effect, Enterprise
-from vochi_integrations.integrations.base import Administration, Answer
+from vochi_integrations.integrations.base import Administration, Answer, Inquiry
 from vochi_integrations.integrations.findings import Finding
+from vochi_integrations.integrations.retailcrm import responsible
 from vochi_integrations.integrations.retailcrm.activity import read_activity
 from vochi_integrations.integrations.retailcrm.administration import RetailCrmAdministration
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
 from vochi_integrations.integrations.retailcrm.examine import examine
-from vochi_integrations.integrations.retailcrm.mapping import NAME, plan
+from vochi_integrations.integrations.retailcrm.mapping import NAME, customer_phone, plan
 from vochi_integrations.settings import Settings
 
 
@@ -54,6 +55,18 @@ class RetailCrmIntegration:
             return [_answer("calls_upload", payload, reply) for payload in payloads]
         reply = await self._client.call_event(config, payloads[0])
         return [_answer(f"call_event:{payloads[0]['type']}", payloads[0], reply)]
+
+    def phone_of(self, enterprise: Enterprise, phone: str, trunk: str) -> str:
+        return customer_phone(phone, "in", trunk, enterprise, _config(enterprise))
+
+    def routes_callers(self, enterprise: Enterprise) -> bool:
+        return _config(enterprise).smart_redirect
+
+    async def ask(self, phone: str, enterprise: Enterprise) -> Inquiry:
+        return await responsible.ask(self._client, _config(enterprise), phone)
+
+    def user_of(self, enterprise: Enterprise, extension: str) -> str | None:
+        return _config(enterprise).users.get(extension)
 
     async def examine(self, enterprise: Enterprise) -> list[Finding]:
         """Look at the account (`integrations.findings.Examinable`)."""

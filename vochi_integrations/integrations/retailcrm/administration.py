@@ -1,15 +1,17 @@
 """What an administrator does with RetailCRM (`integrations.base.Administration`)."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 
 from vochi_integrations import clock
 from vochi_integrations.domain import Reason
 from vochi_integrations.errors import DeliveryError, PermanentDeliveryError
-from vochi_integrations.integrations.base import Answer, Checkup, Employee, Explanation, Registration
+from vochi_integrations.integrations.base import Answer, Checkup, Employee, Explanation, Registration, Taken
 from vochi_integrations.integrations.retailcrm import check, managers, words
 from vochi_integrations.integrations.retailcrm import registration as module_of
 from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmClient
@@ -32,6 +34,7 @@ class RetailCrmAdministration:
         self._allow_insecure = settings.crm.allow_insecure_urls
         self._plain = RetailCrmClient(session, settings.crm.request_timeout)
         self._client = PacedClient(self._plain)
+        self._edits: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     def checked(self, patch: Mapping[str, Any]) -> dict[str, Any]:
         return checked(patch, allow_insecure=self._allow_insecure)
@@ -39,19 +42,32 @@ class RetailCrmAdministration:
     async def check(self, config: RetailCrmConfig) -> Checkup:
         return await check.check(self._client, config, self._public_url)
 
-    async def register(self, config: RetailCrmConfig, wanted: Registration) -> Answer:
+    async def register(self, config: RetailCrmConfig, wanted: Registration, taken: Taken) -> Answer:
         request: dict[str, object] = {"code": module_of.CODE, "active": wanted.enabled}
-        return await _answered("register_module", request, self._register(config, wanted, request))
+        return await _answered("register_module", request, self._register(config, wanted, request, taken))
 
-    async def _register(self, config: RetailCrmConfig, wanted: Registration, request: dict[str, object]) -> Reply:
-        theirs = await self._module(config) or {}
-        sites = await self._sites(config) if len(wanted.lines) == 1 else []
-        module = module_of.registered(theirs, wanted, self._public_url, sites)
-        request.update(module_of.for_the_journal(module))
+    def _only_edit(self, config: RetailCrmConfig) -> asyncio.Lock:
+        """Return the account's lock: between reading its module and writing it back nobody else of us writes."""
+        return self._edits.setdefault((config.url, config.api_key), asyncio.Lock())
+
+    async def _register(
+        self, config: RetailCrmConfig, wanted: Registration, request: dict[str, object], taken: Taken
+    ) -> Reply:
+        async with self._only_edit(config):
+            theirs = await self._module(config) or {}
+            sites = await self._sites(config) if len(wanted.lines) == 1 else []
+            module = module_of.registered(theirs, wanted, self._public_url, sites)
+            request.update(module_of.for_the_journal(module))
+            reply = await self._write_registration(config, module)
+            await taken()
+        return reply
+
+    async def _write_registration(self, config: RetailCrmConfig, module: Module) -> Reply:
+        """Write the module; an edit whose answer was lost may have arrived, which a look at the module tells."""
         try:
             return await self._edit_without_what_is_refused(config, module)
         except DeliveryError as error:
-            if error.reason == Reason.CRM_UNREACHABLE and await self._has_arrived(config, wanted):
+            if error.reason == Reason.CRM_UNREACHABLE and await self._has_arrived(config, module):
                 return Reply(started_at=clock.now(), status=200, answer={"success": True})
             raise
 
@@ -64,33 +80,34 @@ class RetailCrmAdministration:
                 raise
             return await self._edit(config, lesser)
 
-    async def _has_arrived(self, config: RetailCrmConfig, wanted: Registration) -> bool:
-        """Tell whether an edit whose answer was lost is stored all the same."""
+    async def _has_arrived(self, config: RetailCrmConfig, module: Module) -> bool:
         try:
             theirs = await self._module(config)
         except DeliveryError:
             return False
-        return theirs is not None and theirs.get("clientId") == wanted.client_id.reveal()
+        return theirs is not None and theirs.get("clientId") == module["clientId"]
 
     async def deactivate(self, config: RetailCrmConfig) -> Answer:
         request: dict[str, object] = {"code": module_of.CODE, "active": False}
         return await _answered("delete_module", request, self._deactivate(config))
 
     async def _deactivate(self, config: RetailCrmConfig) -> Reply:
-        theirs = await self._module(config)
-        if theirs is None:
-            return Reply(started_at=clock.now(), status=404)
-        return await self._edit(config, module_of.switched_off(theirs, self._public_url))
+        async with self._only_edit(config):
+            theirs = await self._module(config)
+            if theirs is None:
+                return Reply(started_at=clock.now(), status=404)
+            return await self._edit(config, module_of.switched_off(theirs, self._public_url))
 
     async def push_extensions(self, config: RetailCrmConfig, extensions: Mapping[str, str | None]) -> Answer:
         request: dict[str, object] = {"code": module_of.CODE, "extensions": dict(extensions)}
         return await _answered("save_extensions", request, self._push(config, extensions))
 
     async def _push(self, config: RetailCrmConfig, extensions: Mapping[str, str | None]) -> Reply:
-        theirs = await self._module(config)
-        if theirs is None:
-            raise PermanentDeliveryError(Reason.TELEPHONY_OFF, "the module is not registered")
-        return await self._edit(config, module_of.with_extensions(theirs, extensions, self._public_url))
+        async with self._only_edit(config):
+            theirs = await self._module(config)
+            if theirs is None:
+                raise PermanentDeliveryError(Reason.TELEPHONY_OFF, "the module is not registered")
+            return await self._edit(config, module_of.with_extensions(theirs, extensions, self._public_url))
 
     async def employees(self, config: RetailCrmConfig) -> list[Employee]:
         return await managers.read_employees(self._client, config)

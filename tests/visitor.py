@@ -1,21 +1,29 @@
-"""A browser without a screen: it keeps cookies, follows nothing, and reads what a page says."""
+"""A visitor of the pages without a screen: keeps cookies, follows nothing, and reads what a page says."""
 
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from tests.lab import NUMBER, DaemonUnderTest, Lab
+from tests.lab import NUMBER, Lab
 from vochi_integrations.admin.invite import admin_link
 from vochi_integrations.admin.links import new_token, new_token_id
 from vochi_integrations.admin.sessions import jwt_secret
 from vochi_integrations.db import connected
+from vochi_integrations.settings import Settings, load
 
 PAGE = f"/retailcrm-admin/?enterprise_number={NUMBER}"
+
+
+class Reachable(Protocol):
+    """A daemon whose public listener is at an address."""
+
+    @property
+    def public(self) -> str: ...
 
 
 class Answer:
@@ -40,7 +48,7 @@ class Answer:
         return found[1] if found else ""
 
 
-class Browser:
+class Visitor:
     """Cookies are kept by name, whatever their path: the tests look at that themselves."""
 
     def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
@@ -71,19 +79,24 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(daemon: DaemonUnderTest) -> AsyncIterator[Browser]:
+async def visiting(daemon: Reachable) -> AsyncIterator[Visitor]:
     """A browser that has never been here."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield Browser(session, daemon.public)
+        yield Visitor(session, daemon.public)
 
 
-async def invited(lab: Lab, number: str = NUMBER, **overrides: object) -> str:
+def settings_with(secret: str) -> Settings:
+    """Settings whose links are signed with `secret`; with "" it is the one in the database."""
+    return load(None, {"VOCHI_AUTH__JWT_SECRET": secret})
+
+
+async def invited(dsn: str, number: str = NUMBER, *, secret: str = "") -> str:
     """The path and query of a new link as `admin-link` prints it."""
-    parts = urlsplit(await admin_link(lab.dsn, lab.settings("state", **overrides), number))
+    parts = urlsplit(await admin_link(dsn, settings_with(secret), number))
     return f"{parts.path}?{parts.query}"
 
 
-async def registered(lab: Lab, number: str = NUMBER, *, seconds: float = 60.0, **overrides: object) -> str:
+async def registered(lab: Lab, number: str = NUMBER, *, seconds: float = 60.0, secret: str = "") -> str:
     """Store a new token id as registration does; return the token of the new `accountUrl`."""
     token_id = new_token_id()
     await lab.sql.execute(
@@ -92,5 +105,5 @@ async def registered(lab: Lab, number: str = NUMBER, *, seconds: float = 60.0, *
         *(number, token_id),
     )
     async with connected(lab.dsn) as database:
-        secret = await jwt_secret(database, lab.settings("state", **overrides).auth)
-    return new_token(number, token_id, secret, seconds=seconds)
+        signing = await jwt_secret(database, settings_with(secret).auth)
+    return new_token(number, token_id, signing, seconds=seconds)
