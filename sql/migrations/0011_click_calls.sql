@@ -24,4 +24,5 @@ CREATE TABLE IF NOT EXISTS click_calls (
 CREATE UNIQUE INDEX IF NOT EXISTS click_calls_once ON click_calls (enterprise_number, code, phone) WHERE guarding;
 CREATE INDEX IF NOT EXISTS click_calls_open ON click_calls (followed_until) WHERE finished_at IS NULL;
 CREATE INDEX IF NOT EXISTS click_calls_call ON click_calls (enterprise_number, call_unique_id);
+CREATE INDEX IF NOT EXISTS click_calls_manager ON click_calls (enterprise_number, manager_unique_id);
 CREATE INDEX IF NOT EXISTS click_calls_time ON click_calls (enterprise_number, clicked_at);

@@ -67,14 +67,6 @@ WHERE id > $1 AND enterprise_number = ANY ($2::text[]) AND event_type IN ('dial'
 ORDER BY id
 LIMIT 10000
 
--- clicks_of_calls --
--- The clicks that made some calls.
-SELECT call_unique_id, id, source, code, phone, crm_user, state, reason, message, pbx_ms,
-       extract(epoch FROM clicked_at)::float8 AS clicked_at, extract(epoch FROM finished_at)::float8 AS finished_at
-FROM click_calls
-WHERE enterprise_number = $1 AND call_unique_id = ANY ($2)
-ORDER BY id
-
 -- forget_clicks --
 -- Of the $2 rows after id $1: delete the clicks older than $3 seconds.
 WITH stretch AS MATERIALIZED (

@@ -8,8 +8,9 @@ from tests.lab import Lab
 
 
 @pytest.fixture
-async def asterisk() -> AsyncIterator[PrivateAsterisk]:
-    async with private_asterisk() as running:
+async def asterisk(request: pytest.FixtureRequest) -> AsyncIterator[PrivateAsterisk]:
+    """An Asterisk of the test's own; parametrized indirectly, its channels are PJSIP."""
+    async with private_asterisk(getattr(request, "param", "SIP")) as running:
         yield running
 
 

@@ -92,8 +92,9 @@ class Phone(asyncio.DatagramProtocol):
 
     # What a person does.
 
-    async def register(self) -> None:
-        answer = await self._ask("REGISTER", f"sip:{HOST}:{self.pbx[1]}", f"<sip:{self.user}@{HOST}>", "Expires: 3600")
+    async def register(self, seconds: int = 3600) -> None:
+        who = f"<sip:{self.user}@{HOST}>"
+        answer = await self._ask("REGISTER", f"sip:{HOST}:{self.pbx[1]}", who, f"Expires: {seconds}")
         assert answer.status == 200, answer.first
 
     def call(self, number: str, *, as_number: str = "") -> Call:
@@ -108,7 +109,7 @@ class Phone(asyncio.DatagramProtocol):
             branch=_branch(),
         )
         self.calls.append(call)
-        self._request("INVITE", call, branch=call.branch, body=SDP.format(self.port + 1))
+        self._request("INVITE", call, f"X-Line: {self.user}", branch=call.branch, body=SDP.format(self.port + 1))
         return call
 
     def answer(self, call: Call | None = None) -> Call:

@@ -24,6 +24,12 @@ ETC = Path(__file__).parent / "etc"
 DOCS = Path(__file__).parents[2] / "docs" / "asterisk"
 PHONES = ("150", "151", "152", "153")
 LINES = ("0001363", "0001366")
+PJSIP = """
+    res_sorcery_memory res_sorcery_astdb res_pjsip res_pjsip_session res_pjsip_registrar res_pjsip_sdp_rtp
+    res_pjsip_endpoint_identifier_user res_pjsip_endpoint_identifier_ip res_pjsip_authenticator_digest
+    res_pjsip_caller_id res_pjsip_refer res_pjsip_dtmf_info res_pjsip_pubsub func_pjsip_endpoint chan_pjsip
+"""
+DRIVERS = {"SIP": ["chan_sip"], "PJSIP": PJSIP.split()}
 MODULES = (Path("/usr/lib/asterisk/modules"), *Path("/usr/lib").glob("*/asterisk/modules"))
 GATE = """#!/bin/sh
 printf '%s\\n' "$SSH_ORIGINAL_COMMAND" >> {root}/commands
@@ -56,8 +62,9 @@ def _which(tool: str) -> str | None:
 class PrivateAsterisk:
     """One PBX with its phones and lines; `ami_port` takes the listener, `ssh_port` commands."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, technology: str = "SIP") -> None:
         self.root = root
+        self.technology = technology
         self.sip_port, self.ami_port, self.ssh_port = free_port(), free_port(), free_port()
         self.ami_secret = secrets.token_hex(8)
         self.phones: dict[str, Phone] = {}
@@ -142,7 +149,9 @@ class PrivateAsterisk:
             "AMI_SECRET": self.ami_secret,
             "SIP_PORT": self.sip_port,
             "RTP_START": 20000 + secrets.randbelow(50) * 100,
+            "DRIVERS": "\n".join(f"load = {name}.so" for name in DRIVERS[self.technology]),
             "PEERS": "\n".join(_peers(PHONES, self.line_ports)),
+            "ENDPOINTS": "\n".join(_endpoints(PHONES, self.line_ports)),
         }
         parts["RTP_END"] = int(str(parts["RTP_START"])) + 98
         for file in ETC.glob("*.conf"):
@@ -150,7 +159,8 @@ class PrivateAsterisk:
         for name in ("acl", "ccss", "cel", "udptl", "pjproject", "stasis"):
             (self.root / "etc" / f"{name}.conf").write_text("")
         for name in ("extensions.conf", "vochi.conf"):
-            shutil.copy(DOCS / name, self.root / "etc" / name)
+            text = (DOCS / name).read_text().replace("VOCHI_TECH=SIP", f"VOCHI_TECH={self.technology}")
+            (self.root / "etc" / name).write_text(text)
         wrapper = self.root / "bin" / "asterisk"
         wrapper.write_text(f'#!/bin/sh\nexec {_which("asterisk")} -C {self.root}/etc/asterisk.conf "$@"\n')
         wrapper.chmod(0o755)
@@ -182,6 +192,7 @@ class PrivateAsterisk:
             "asterisk__ssh_user": ssh_user(),
             "asterisk__ssh_key": self.key,
             "asterisk__known_hosts": self.known_hosts,
+            "asterisk__technology": self.technology,
             **overrides,
         }
 
@@ -197,11 +208,19 @@ def _peers(phones: Iterable[str], lines: dict[str, int]) -> Iterable[str]:
         yield f"[{name}](line)\nport={port}\n"
 
 
+def _endpoints(phones: Iterable[str], lines: dict[str, int]) -> Iterable[str]:
+    for name in phones:
+        yield f"[{name}](phone)\naors={name}\ncallerid={name} <{name}>\n\n[{name}](aor)\n"
+    for name, port in lines.items():
+        yield f"[{name}](line)\naors={name}\n\n[{name}](aor)\ncontact=sip:{HOST}:{port}\n"
+        yield f"[{name}]\ntype=identify\nendpoint={name}\nmatch_header=X-Line: {name}\n"
+
+
 @asynccontextmanager
-async def private_asterisk() -> AsyncIterator[PrivateAsterisk]:
+async def private_asterisk(technology: str = "SIP") -> AsyncIterator[PrivateAsterisk]:
     require_tools()
     root = Path(tempfile.mkdtemp(prefix="ast", dir="/tmp"))
-    pbx = PrivateAsterisk(root)
+    pbx = PrivateAsterisk(root, technology)
     try:
         await pbx.start()
         yield pbx

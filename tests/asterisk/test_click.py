@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.asterisk.office import Office
+from tests.asterisk.office import Office, office
 from tests.asterisk.private import PrivateAsterisk, ssh_user
 from tests.kinds import C
 from tests.lab import CODES, NUMBER, Lab, eventually, until
@@ -75,6 +75,25 @@ async def test_a_click_rings_the_manager_and_then_dials_the_customer(company: Of
     await company.shown(("out", ["150"]))
 
 
+async def test_a_click_may_show_the_manager_whom_they_will_talk_to(lab: Lab, asterisk: PrivateAsterisk) -> None:
+    commands = (
+        "database put extcall nextcall_{code} {phone}",
+        "channel originate LOCAL/{code}@web-originate application Dial {customer}",
+    )
+    async with office(lab, asterisk, asterisk__originate=",".join(commands)) as company:
+        assert await click(company) == (200, "OK")
+        await company.rings("150")
+        assert company.phone("150").ringing[0].peer == f"+{C}"
+        await outcome(company, "ringing")
+        company.line.on_ring = "answer"
+        company.phone("150").answer()
+        await until(lambda: company.line.talking)
+        await company.shown(("out", ["150"]))
+        company.phone("150").hang_up()
+        await company.recorded(type="out", phone=C, result="answered", code="150")
+        await outcome(company, "answered")
+
+
 async def test_a_customer_who_does_not_answer(company: Office) -> None:
     company.line.on_ring = "busy"
     company.phone("150").on_ring = "answer"
@@ -96,7 +115,7 @@ async def test_a_manager_who_declines_is_no_call_of_the_customers(company: Offic
 
 
 async def test_a_phone_that_is_not_registered(company: Office) -> None:
-    company.asterisk.cli("sip unregister 150")
+    await company.phone("150").register(seconds=0)
     assert await click(company) == (200, "OK")
     await outcome(company, "failed", "not_registered")
 
@@ -144,6 +163,8 @@ async def test_a_live_call_is_redirected(company: Office) -> None:
             with pytest.raises(PbxError):
                 await control.redirect_channel(enterprise, other, extension)
         assert call.state == "talking"
+        assert await control.may_originate(enterprise)
+        assert "151" in await control.show_phone(enterprise, "151")
         await control.redirect_channel(enterprise, name, "153")
         await company.rings("153")
         company.phone("153").answer()

@@ -37,6 +37,7 @@ def sent() -> list[str]:
         commands.show_phone(settings, "150"),
         commands.show_phone(Asterisk(technology="PJSIP"), "150"),
         "core show channels concise",
+        "core show help channel originate",
     ]
 
 

@@ -154,7 +154,7 @@ async def test_a_killed_listener_goes_on_where_it_was(pair: Pair) -> None:
     asterisk, taken, listener = pair
     await taken.stop()
     await one_call(asterisk)
-    await until(lambda: len(queued(asterisk)) >= 7)
+    await until(lambda: len(queued(asterisk)) == 8)
     listener.stop()
     await taken.start()
     await listener.start()
@@ -190,7 +190,7 @@ async def test_a_record_comes_even_when_the_daemon_was_away_for_the_whole_call(c
     await slow.start()
     await company.ring_group("151")
     company.line.hang_up()
-    await company.asterisk.quiet()
+    await until(lambda: len(queued(company.asterisk)) == 8)
     slow.stop()
     company.listener.point_to(company.daemon.public)
     await company.listener.start()

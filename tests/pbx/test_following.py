@@ -12,6 +12,7 @@ MANAGER, CUSTOMER = "1757840400.1", "1757840403.4"
 C = "375290000001"
 
 RINGS = ("dial", MANAGER, {"Phone": "", "Extensions": ["155"], "CallType": 2})
+SHOWN = ("dial", MANAGER, {"Phone": f"+{C}", "Extensions": ["155"], "CallType": 2})
 LIFTED = ("bridge", MANAGER, {"CallerIDNum": "", "ConnectedLineNum": "155"})
 DIALLED = ("dial", CUSTOMER, {"Phone": C, "Extensions": ["155"], "CallType": 1})
 TALKS = ("bridge", CUSTOMER, {"CallerIDNum": "155", "ConnectedLineNum": "155"})
@@ -32,6 +33,7 @@ def told(*events: tuple[str, str, dict[str, Any]]) -> Click:
     ("events", "state"),
     [
         ((RINGS,), "ringing"),
+        ((SHOWN,), "ringing"),
         ((RINGS, LIFTED), "lifted"),
         ((RINGS, LIFTED, DIALLED), "dialled"),
         ((DIALLED,), "dialled"),

@@ -52,6 +52,7 @@ class Follower:
         self._logs: list[dict[str, Any]] = []
         self._questions: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._since = 0
         self._next_since = 0
         self._renewed_at = 0.0
@@ -82,6 +83,7 @@ class Follower:
     async def run(self) -> None:
         """Follow, for ever."""
         while True:
+            self._look()
             try:
                 await self._step()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
@@ -92,14 +94,18 @@ class Follower:
                 await wait_for(self._wake, LEASE_SECONDS)
 
     async def close(self) -> None:
+        """Write what is known; another daemon follows what is left."""
         await cancelled(self._questions)
+        try:
+            await self._write()
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            log.warning("clicks not written", error=repr(error))
 
     async def _step(self) -> None:
         await self._write()
         await self._keep()
         if self._watches:
             await self._listen()
-            self._look()
             await self._write()
 
     def _watch(self, watch: Watch) -> None:
@@ -237,16 +243,17 @@ class Follower:
 
     async def _write(self) -> None:
         """Write what is new; it is kept until PostgreSQL takes it."""
-        if self._news:
-            news, rows = dict(self._news), [_row(click) for click in self._news.values()]
-            await self._database.execute("settle_clicks", canonical(rows), timeout=TIMEOUT)
-            for key, click in news.items():
-                if _row(click) in rows:
-                    self._news.pop(key, None)
-        if self._logs:
-            logs = self._logs[:]
-            await self._database.execute("write_logs", canonical(logs), timeout=TIMEOUT)
-            del self._logs[: len(logs)]
+        async with self._writing:
+            if self._news:
+                rows = [_row(click) for click in self._news.values()]
+                await self._database.execute("settle_clicks", canonical(rows), timeout=TIMEOUT)
+                for row in rows:
+                    if _row(self._news[row["id"]]) == row:
+                        del self._news[row["id"]]
+            if self._logs:
+                logs = self._logs[:]
+                await self._database.execute("write_logs", canonical(logs), timeout=TIMEOUT)
+                del self._logs[: len(logs)]
 
 
 def _row(click: Click) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What becomes of a click, told by the PBX's events. Pure.
 
-A click makes two calls (facts: asterisk_hosts S6): the manager's, CallType 2 with an empty Phone, which some dialplans
-do not tell of; and the customer's, CallType 1, when the manager has lifted.
+A click makes two calls (facts: asterisk_hosts S6): the manager's, CallType 2 with no Phone or the customer's, which
+some dialplans do not tell of; and the customer's, CallType 1, when the manager has lifted.
 """
 
 from collections.abc import Mapping
@@ -66,9 +66,10 @@ def _hear_dial(click: Click, unique_id: str, body: Mapping[str, Any]) -> None:
     if not any(number.extension == click.code for number in classify_list(body.get("Extensions"), NOBODY)):
         return
     call_type, phone = str(body.get("CallType")), _digits(body.get("Phone"))
-    if call_type == "1" and phone and last9(phone) == last9(_digits(click.phone)) and not click.call:
+    is_customer = bool(phone) and last9(phone) == last9(_digits(click.phone))
+    if call_type == "1" and is_customer and not click.call:
         click.call, click.state = unique_id, "dialled"
-    elif call_type == "2" and not phone and not click.manager and click.state in EARLY:
+    elif call_type == "2" and (is_customer or not phone) and not click.manager and click.state in EARLY:
         click.manager, click.state = unique_id, "ringing"
 
 
