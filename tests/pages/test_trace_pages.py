@@ -58,6 +58,11 @@ async def answered(site: Site, call: str) -> None:
     await post(site.daemon, call, *events)
     await until(lambda: any(record["externalId"] == call for record in site.lab.records))
 
+    async def noted() -> None:
+        assert await site.lab.sql.fetchval("SELECT count(*) FROM integration_logs WHERE call_unique_id = $1", call) >= 3
+
+    await eventually(noted)
+
 
 async def accessible(page: Page) -> None:
     results = await Axe().run(page)
