@@ -9,7 +9,7 @@ from msgspec import Struct
 from vochi_integrations import clock
 from vochi_integrations.admin import links
 from vochi_integrations.admin.operations.desk import CRM, Desk, NotConnectedError
-from vochi_integrations.admin.operations.staff import ours_of
+from vochi_integrations.admin.operations.staff import all_told, ours_of
 from vochi_integrations.configs import Config
 from vochi_integrations.errors import DeliveryError
 from vochi_integrations.integrations.base import Checkup, Registration
@@ -67,7 +67,7 @@ async def register(desk: Desk, fields: Fields) -> Registered:
 
     async def taken() -> None:
         signed = {"client_id": client_id, "token_id": token_id, "registered_at": int(clock.now())}
-        await desk.configs.merge(desk.number, CRM, signed, by=desk.by, action="register")
+        await desk.configs.merge(desk.number, CRM, signed | all_told(config), by=desk.by, action="register")
 
     wanted = _registration(desk, config, client_id, token_id)
     answer = await desk.crm.register(desk.integration.read_config(config), wanted, taken)
