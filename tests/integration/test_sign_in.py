@@ -213,6 +213,22 @@ async def test_admin_link_prints_an_address_that_signs_in(lab: Lab) -> None:
         assert (await visitor.get()).status == 401
 
 
+@pytest.mark.parametrize("by", ["another", "itself"])
+async def test_a_removal_of_the_integration_ends_the_sessions_of_links(
+    lab: Lab, daemon: DaemonUnderTest, visitor: Visitor, by: str
+) -> None:
+    """But whoever removed it in such a session can connect it anew."""
+    link, config = await invited(lab.dsn, secret=SECRET), f"config/{NUMBER}"
+    assert (await visitor.get(link)).status == 303
+    if by == "another":
+        assert (await daemon.send("DELETE", f"{daemon.internal}/api/{config}"))[0] == 200
+    else:
+        assert (await visitor.ask("DELETE", f"{ROOT}api/{config}")).status == 200
+    assert (await visitor.get()).status == (401 if by == "another" else 200)
+    async with visiting(daemon) as other:
+        assert (await other.get(link)).status == (403 if by == "another" else 303)
+
+
 async def test_admin_link_of_no_enterprise_is_one_line(lab: Lab) -> None:
     code, out, errors = await run("admin-link", "77", cwd=lab.folder, VOCHI_DATABASE__DSN=lab.dsn)
     assert (code, out, errors) == (1, "", "vochi-integrations: there is no enterprise 77\n")

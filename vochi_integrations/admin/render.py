@@ -49,9 +49,7 @@ def add_templates(app: web.Application) -> None:
     )
     environment.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.filters["when"] = _when
-    environment.globals.update(
-        static=static, spoken=i18n.gettext, language=i18n.language, languages=i18n.LANGUAGES
-    )
+    environment.globals.update(static=static, spoken=i18n.gettext, language=i18n.language, languages=i18n.LANGUAGES)
     for name in environment.list_templates(filter_func=lambda name: name.startswith("admin/")):
         environment.get_template(name)
 

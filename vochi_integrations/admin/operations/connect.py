@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from vochi_integrations import clock
-from vochi_integrations.admin import links
+from vochi_integrations.admin import links, sessions
 from vochi_integrations.admin.operations.desk import CRM, Desk, NotConnectedError
 from vochi_integrations.admin.operations.staff import all_told, ours_of
 from vochi_integrations.configs import Config
@@ -96,11 +96,15 @@ def _lines(desk: Desk, config: Config) -> list[str]:
     return list(dict.fromkeys(number for number in numbers if number.startswith("+") and number[1:].isdigit()))
 
 
-async def remove(desk: Desk) -> Removal:
-    """Take the configuration away: sign-in links and client ids are dead at once; then switch the CRM's module off."""
+async def remove(desk: Desk, session: bytes = b"") -> Removal:
+    """Take the configuration away: sign-in links and client ids are dead at once; then switch the CRM's module off.
+
+    Whoever removes it in a `session` of the command line's link stays, to connect it anew.
+    """
     config, read = await desk.connected()
     if not await desk.configs.drop(desk.number, CRM, by=desk.by):
         raise NotConnectedError("the CRM is not connected")
+    await sessions.revoke(desk.database, desk.number, but=session)
     if not config.get("domain") or read.problem:
         return Removal(None)
     answer = await desk.crm.deactivate(read)
