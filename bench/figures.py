@@ -15,6 +15,7 @@ from bench.results import Options, Result, Row
 FIGURES = (
     "latency",
     "acceptance",
+    "search",
     "capacity",
     "peers",
     "isolation",

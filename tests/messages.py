@@ -1,6 +1,10 @@
-"""The texts of the pages: what the code says, and what the catalogues know. `python -m tests.messages` updates them."""
+"""The texts of the pages: what the code says, and what the catalogues know. `python -m tests.messages` updates them.
 
-from collections.abc import Iterator
+It takes English translations that are missing from the catalogues named after it: how two branches' are joined.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
@@ -13,7 +17,13 @@ HEADER = (
     'msgid ""\nmsgstr ""\n"Language: {language}\\n"\n"Plural-Forms: {plural}\\n"\n'
     '"Content-Type: text/plain; charset=utf-8\\n"\n\n'
 )
-KEYWORDS: dict[str, tuple[int, ...] | None] = {"_": None, "gettext": None, "deferred": None, "ngettext": (1, 2)}
+KEYWORDS: dict[str, tuple[int, ...] | None] = {
+    "_": None,
+    "gettext": None,
+    "deferred": None,
+    "say": None,
+    "ngettext": (1, 2),
+}
 SOURCES: tuple[tuple[Path, list[tuple[str, str]], dict[str, dict[str, str]]], ...] = (
     (ROOT / "vochi_integrations", [("**.py", "python")], {}),
     (ROOT / "templates", [("admin/**.html", "jinja2.ext:babel_extract")], {"**.html": {"silent": "false"}}),
@@ -32,7 +42,11 @@ def extracted() -> Catalog:
 
 
 def stored(language: str) -> Catalog:
-    with (LOCALE / f"{language}.po").open("rb") as file:
+    return read(LOCALE / f"{language}.po", language)
+
+
+def read(path: Path, language: str) -> Catalog:
+    with path.open("rb") as file:
         return read_po(file, locale=language)
 
 
@@ -41,17 +55,18 @@ def needed(language: str) -> Iterator[Message]:
     return (message for message in extracted() if message.id and (language != "ru" or message.pluralizable))
 
 
-def update(language: str) -> None:
+def update(language: str, others: Sequence[Catalog] = ()) -> None:
     """Write a catalogue anew: translations stay, new texts come empty, those that nothing shows any more go."""
-    known, fresh = stored(language), Catalog(locale=language, fuzzy=False)
+    known, fresh = (stored(language), *others), Catalog(locale=language, fuzzy=False)
     for message in needed(language):
-        before = known.get(message.id, message.context)
-        fresh.add(message.id, before.string if before else None, locations=message.locations, context=message.context)
+        found = (catalogue.get(message.id, message.context) for catalogue in known)
+        string = next((before.string for before in found if before and before.string and all(before.string)), None)
+        fresh.add(message.id, string, locations=message.locations, context=message.context)
     with (LOCALE / f"{language}.po").open("wb") as file:
         file.write(HEADER.format(language=language, plural=fresh.plural_forms).encode())
         write_po(file, fresh, width=116, omit_header=True, include_lineno=False)
 
 
 if __name__ == "__main__":
-    for each in ("en", "ru"):
-        update(each)
+    update("ru")
+    update("en", [read(Path(name), "en") for name in sys.argv[1:]])

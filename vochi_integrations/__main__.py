@@ -96,6 +96,7 @@ def _add_enterprise(commands: Any, common: argparse.ArgumentParser) -> None:
         ("--token", "what its PBX sends as Token"),
         ("--secret", "what proves its click-to-call requests"),
         ("--ip", "the address of its PBX"),
+        ("--extensions", "internal numbers it has, as 150,151"),
     ):
         add.add_argument(name, help=text)
 
@@ -148,7 +149,7 @@ async def _migrate(settings: Settings) -> int:
 
 
 def run_enterprise_add(arguments: argparse.Namespace) -> int:
-    values = {name: getattr(arguments, name) for name in ("number", "name", "token", "secret", "ip")}
+    values = {name: getattr(arguments, name) for name in ("number", "name", "token", "secret", "ip", "extensions")}
     return _run(_printed(_settings(arguments), lambda dsn: add_enterprise(dsn, **values)))
 
 

@@ -41,6 +41,7 @@ from vochi_integrations.keys import (
     SPOOL,
     STORE,
     TELEPHONY,
+    TRACER,
     UPTIME,
     WATCH,
     Uptime,
@@ -48,6 +49,7 @@ from vochi_integrations.keys import (
 from vochi_integrations.listener import ConfigListener
 from vochi_integrations.ops.metrics import create_registry
 from vochi_integrations.ops.sources import Sources
+from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.callers import Callers
@@ -209,6 +211,7 @@ async def _running(
             OUTBOX: outbox,
             REDIRECTOR: redirector,
             INTEGRATIONS: integrations,
+            TRACER: Tracer(database, integrations),
             TELEPHONY: telephony,
             RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
             CIPHER: cipher,

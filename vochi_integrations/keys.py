@@ -13,6 +13,7 @@ from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.figures import Figures
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.journal import Journal
+from vochi_integrations.ops.trace import Tracer
 from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.pbx.clients import ClientIds
@@ -37,6 +38,7 @@ JOURNAL = web.AppKey("journal", Journal)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 OUTBOX = web.AppKey("outbox", Outbox)
 REDIRECTOR = web.AppKey("redirector", Redirector)
+TRACER = web.AppKey("tracer", Tracer)
 FIGURES = web.AppKey("figures", Figures)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 WATCH = web.AppKey("watch", Watch)

@@ -110,7 +110,7 @@ def _check_names(asked: Mapping[str, Any], known: frozenset[str]) -> None:
 def _read_filter(asked: Mapping[str, Any]) -> Filter:
     words = {name: _read_word(name, asked[name]) for name in WORDS if name in asked}
     choices = {name: _read_choice(name, asked[name]) for name in CHOICES if name in asked}
-    times = {name: _read_time(name, asked[name]) for name in ("since", "until") if name in asked}
+    times = {name: read_time(name, asked[name]) for name in ("since", "until") if name in asked}
     return {name: value for name, value in (words | choices | times).items() if (name, value) != ("class", "all")}
 
 
@@ -126,7 +126,7 @@ def _read_choice(name: str, value: object) -> str:
     return value
 
 
-def _read_time(name: str, value: object) -> float:
+def read_time(name: str, value: object) -> float:
     """Read ISO 8601, in UTC when it names no zone, or epoch seconds; 20260131 is neither, but 0 is the beginning."""
     text = "" if isinstance(value, bool) else str(value)
     try:

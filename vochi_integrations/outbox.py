@@ -239,6 +239,8 @@ def _log_row(enterprise: str, integration: str, call: str, answer: Answer) -> di
         "status": "error" if answer.error else "success",
         "error": str(answer.error) if answer.error else None,
         "call": call,
+        "elapsed_ms": answer.elapsed_ms,
+        "http_status": answer.http_status,
     }
 
 

@@ -155,10 +155,11 @@ WHERE enterprise_number = $1 AND integration_type = $2 AND call_external_id = $3
 -- Attempts, for the journal of an enterprise.
 INSERT INTO integration_logs (
     created_at, enterprise_number, integration_type, event_type, request_data, response_data, status, error_message,
-    call_unique_id
+    call_unique_id, elapsed_ms, http_status
 )
-SELECT to_timestamp(created_at), enterprise, integration, event_type, request, response, status, error, call
+SELECT to_timestamp(created_at), enterprise, integration, event_type, request, response, status, error, call,
+       elapsed_ms, http_status
 FROM jsonb_to_recordset($1::jsonb) AS l (
     created_at float8, enterprise text, integration text, event_type text, request jsonb, response jsonb, status text,
-    error text, call text
+    error text, call text, elapsed_ms real, http_status int
 )

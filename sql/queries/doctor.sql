@@ -24,7 +24,7 @@ GROUP BY code
 ORDER BY lost DESC, code
 LIMIT 20
 
--- latest_deliveries --
+-- deliveries_for_support --
 -- The latest deliveries, of one enterprise or of all when $1 is null.
 SELECT id, enterprise_number, integration_type, call_external_id, kind, class, status, reason, attempts, replays, payload,
        extract(epoch FROM event_at)::float8 AS event_at, extract(epoch FROM finished_at)::float8 AS finished_at,

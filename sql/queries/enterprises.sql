@@ -60,3 +60,12 @@ ON CONFLICT (number) DO UPDATE SET
     secret = coalesce(excluded.secret, enterprises.secret),
     ip = coalesce(excluded.ip, enterprises.ip)
 RETURNING (xmax = 0) AS created
+
+-- add_extensions --
+-- The internal numbers an enterprise does not have yet.
+INSERT INTO user_internal_phones (phone_number, enterprise_number)
+SELECT DISTINCT x.number, $1
+FROM unnest($2::text[]) AS x (number)
+WHERE NOT EXISTS (
+    SELECT FROM user_internal_phones p WHERE p.enterprise_number = $1 AND p.phone_number = x.number
+)

@@ -4,7 +4,7 @@
 const texts = document.body.dataset;
 const TOAST_SECONDS = { success: 5, info: 6, warning: 10, error: 12 };
 
-// Messages in the corner. The server sends one with `HX-Trigger: {"toast": {"kind", "text"}}`.
+// Messages in the corner.
 
 function toast(kind, text) {
   const box = document.createElement("div");
@@ -33,7 +33,6 @@ function arm(box, kind) {
 for (const box of document.querySelectorAll("[data-toast]")) {
   arm(box, ["success", "info", "warning", "error"].find((kind) => box.classList.contains(kind)));
 }
-document.body.addEventListener("toast", (event) => toast(event.detail.kind, event.detail.text));
 
 // Questions before what cannot be undone: `data-confirm` on a button, `hx-confirm` on what htmx sends.
 
@@ -127,7 +126,7 @@ window.addEventListener("beforeunload", (event) => {
   if (document.querySelector("form[data-changed]")) event.preventDefault();
 });
 
-// The keyboard: Ctrl+S sends `form[data-save]`, "/" goes to `[data-search]`.
+// The keyboard: Ctrl+S sends `form[data-save]`, "/" goes to the search.
 
 document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.code === "KeyS") {
@@ -136,7 +135,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     form.requestSubmit(form.querySelector("[type=submit]"));
   } else if (event.key === "/" && !event.ctrlKey && !event.target.closest("input, select, textarea")) {
-    const search = document.querySelector("[data-search]");
+    const search = document.querySelector("input[type=search]");
     if (!search) return;
     event.preventDefault();
     search.focus();

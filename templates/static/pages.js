@@ -60,7 +60,7 @@ const numbers = {
     if (!list || select.dataset.filled === list.dataset.version) return;
     const value = select.value;
     const own = select.querySelector("option[value='']");
-    select.replaceChildren(...[own, ...[...list.options].map((option) => option.cloneNode(true))].filter(Boolean));
+    select.replaceChildren(...[own, ...[...list.options].filter((option) => option.value).map((option) => option.cloneNode(true))]);
     if (value && ![...select.options].some((option) => option.value === value)) select.add(new Option(value, value));
     select.value = value;
     select.dataset.filled = list.dataset.version;

@@ -87,9 +87,15 @@ async def test_an_old_unique_constraint_goes_as_well_as_an_index(empty: str) -> 
         )
     )
     await migrate(empty)
-    indexes = {row["indexname"] for row in await live.fetch(INDEXES)}
-    assert {"call_events_pkey", "call_events_once", "call_events_stream"} <= indexes
-    assert not [name for name in indexes if name.startswith("call_events_event_type_unique_id")]
+    assert {row["indexname"] for row in await live.fetch(INDEXES) if "call_events" in row["indexname"]} == {
+        "call_events_pkey",
+        "call_events_once",
+        "call_events_stream",
+        "call_events_begun",
+        "call_events_phone",
+        "call_events_extensions",
+        "call_events_talks",
+    }
     await live.close()
 
 

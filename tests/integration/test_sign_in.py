@@ -19,6 +19,7 @@ from vochi_integrations.settings import Secret
 OTHER = "0368"
 SECRET = "the secret of the tests, long enough"
 ROOT = "/retailcrm-admin/"
+ACCESS = f"/retailcrm-admin/access?enterprise_number={NUMBER}"
 END = f"/retailcrm-admin/access/end?enterprise_number={NUMBER}"
 
 
@@ -410,11 +411,10 @@ async def test_signing_out_ends_the_session_for_good(lab: Lab, visitor: Visitor)
 
 async def test_an_administrator_sees_who_is_in_and_ends_it(lab: Lab, daemon: DaemonUnderTest, visitor: Visitor) -> None:
     token = await signed_in(lab, visitor)
-    access = f"/retailcrm-admin/access?enterprise_number={NUMBER}"
     async with visiting(daemon) as other, visiting(daemon) as stranger:
         await other.get(f"{PAGE}&token={token}")
         await stranger.get(f"{ROOT}?enterprise_number={OTHER}&token={await token_of(lab, OTHER)}")
-        page = await visitor.get(access)
+        page = await visitor.get(ACCESS)
         assert page.text.count("127.0.0.1") == 2
         assert page.text.count("это вы") == 1
         strangers = await lab.sql.fetchval(
@@ -423,9 +423,9 @@ async def test_an_administrator_sees_who_is_in_and_ends_it(lab: Lab, daemon: Dae
         await visitor.post(END, data={"id": strangers})
         assert (await stranger.get(f"{ROOT}?enterprise_number={OTHER}")).status == 200
         answer = await visitor.post(END, data={"id": "others"})
-        assert (answer.status, answer.location) == (303, access)
-        assert "Сеанс завершён" in (await visitor.get(access)).text
-        assert "Сеанс завершён" not in (await visitor.get(access)).text.split("<main")[1]
+        assert (answer.status, answer.location) == (303, ACCESS)
+        assert "Сеанс завершён" in (await visitor.get(ACCESS)).text
+        assert "Сеанс завершён" not in (await visitor.get(ACCESS)).text.split("<main")[1]
         assert (await other.get()).status == 401
     for odd in ("zz", "", "00", "\0"):
         assert (await visitor.post(END, data={"id": odd})).status == 303
@@ -517,14 +517,13 @@ async def test_every_answer_carries_the_headers(lab: Lab, visitor: Visitor) -> N
 
 async def test_pages_hold_no_inline_script_or_style(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
-    for path in (PAGE, f"/retailcrm-admin/access?enterprise_number={NUMBER}", f"{PAGE}&token=bad"):
+    for path in (PAGE, ACCESS, f"{PAGE}&token=bad"):
         text = (await visitor.get(path)).text
         assert "style=" not in text
         assert "<style" not in text
         assert " on" + "click" not in text
         assert text.count("<script") == text.count("<script src=") > 0
-        assert "http://" not in text.replace(visitor.origin, "")
-        assert "https://" not in text
+        assert 'src="http' not in text
 
 
 async def test_errors_are_pages_for_people_and_json_for_scripts(lab: Lab, visitor: Visitor) -> None:
@@ -535,6 +534,8 @@ async def test_errors_are_pages_for_people_and_json_for_scripts(lab: Lab, visito
     part = await visitor.get(PAGE, headers={"HX-Request": "true"})
     assert (part.status, part.headers["Content-Type"]) == (401, "application/json")
     assert "Нужно войти" in part.text
+    part = await visitor.get("/retailcrm-admin/nothing", headers={"HX-Request": "true"})
+    assert (part.status, "Такой страницы нет" in part.text) == (404, True)
 
 
 async def test_without_the_database_a_page_says_so(lab: Lab, visitor: Visitor) -> None:
@@ -590,12 +591,12 @@ async def raw(daemon: DaemonUnderTest, text: str) -> bytes:
 async def test_english_is_asked_for_once_and_remembered(lab: Lab, visitor: Visitor) -> None:
     await signed_in(lab, visitor)
     for path, language, heading in (
-        (PAGE, "ru", "Кто вошёл"),
-        (f"{PAGE}&lang=en", "en", "Who is signed in"),
-        (PAGE, "en", "Who is signed in"),
-        (f"{PAGE}&lang=xx", "en", "Who is signed in"),
-        (f"{PAGE}&lang=ru", "ru", "Кто вошёл"),
-        (PAGE, "ru", "Кто вошёл"),
+        (ACCESS, "ru", "Кто вошёл"),
+        (f"{ACCESS}&lang=en", "en", "Who is signed in"),
+        (ACCESS, "en", "Who is signed in"),
+        (f"{ACCESS}&lang=xx", "en", "Who is signed in"),
+        (f"{ACCESS}&lang=ru", "ru", "Кто вошёл"),
+        (ACCESS, "ru", "Кто вошёл"),
     ):
         page = await visitor.get(path, headers={"Accept-Language": "en-US"})
         assert (page.heading, f'<html lang="{language}">' in page.text) == (heading, True)

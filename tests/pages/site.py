@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize
 
-from tests.lab import NUMBER, DaemonUnderTest, Lab
+from tests.lab import NUMBER, DaemonUnderTest, Lab, eventually
 from vochi_integrations.emulators.retailcrm import Account
 
 ADMIN = "/retailcrm-admin"
@@ -75,6 +75,31 @@ class Site:
 
     async def add_extension(self, extension: str, name: tuple[str, str] | None) -> None:
         await add_extension(self.lab, extension, name)
+
+    async def stranger(self) -> Page:
+        """A browser that nobody has signed in."""
+        page = await (await self.browser.new_context(locale="ru-RU", base_url=self.daemon.public)).new_page()
+        page.set_default_timeout(10_000)
+        return page
+
+    async def status_of(self, page: Page, address: str) -> int:
+        response = await page.goto(address)
+        assert response is not None
+        return response.status
+
+    async def config(self) -> dict[str, Any] | None:
+        """What is stored of the CRM; None when nothing."""
+        stored = await self.lab.sql.fetchval("SELECT integrations_config -> 'retailcrm' FROM enterprises")
+        return dict(stored) if stored is not None else None
+
+    async def store(self, config: dict[str, Any]) -> None:
+        """Write a configuration as the provider's own tools do, and wait until the daemon has it."""
+        await self.lab.sql.execute("UPDATE enterprises SET integrations_config = $1", {"retailcrm": config})
+        await eventually(self._is_on)
+
+    async def _is_on(self) -> None:
+        _, found = await self.daemon.get(f"/integrations/{NUMBER}")
+        assert found["integrations"]["retailcrm"]
 
     def _listen(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -10,6 +10,7 @@ from tests.integration.test_call_path import post
 from tests.kinds import dial, hangup, start
 from tests.lab import eventually
 from tests.pages.site import TELEPHONE, Site, add_account, connect
+from tests.pages.test_journal import FAILED, RECORD
 
 MORE_PEOPLE = {"155": ("Ольга", "Петрова"), "156": ("Мария", "Новик"), "157": None}
 CALLS = (("375290000001", ["150", "151"], "2"), ("375290000003", ["152"], "2"), ("375290000002", ["150"], "0"))
@@ -47,6 +48,8 @@ async def busy_company(site: Site) -> Page:
         answered = hangup(9, rung[:1], result, phone=phone) if result == "2" else hangup(9, [""], result, phone=phone)
         await post(site.daemon, call, start(0, phone=phone), dial(1, rung, phone=phone), answered)
     await eventually(lambda: _enough(len(account.calls)))
+    await post(site.daemon, "1757840500.6", start(0, phone="375290000004"), dial(1, ["154"], phone="375290000004"))
+    await site.lab.sql.execute(FAILED, RECORD)
     return page
 
 
@@ -70,7 +73,7 @@ async def test_pictures_of_every_page(site: Site, pictures: Path) -> None:
     row = page.get_by_role("row", name="Ольга Петрова")
     await row.get_by_role("combobox").focus()
     await row.get_by_role("combobox").select_option("150")
-    await shoot(page, pictures, "admin-managers")
+    await shoot(page, pictures, "admin-managers", full=False)
     await page.get_by_role("button", name="Отменить").click()
     await site.go(page, "/settings")
     await page.get_by_label("Исходящие звонки").uncheck()

@@ -45,6 +45,12 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
+async def still_allowed(request: web.Request) -> bool:
+    """Tell whether whoever began a long answer may still have it: the session may have ended meanwhile."""
+    number = request[VIEWER].enterprise
+    return any(viewer.allowed and viewer.enterprise == number for viewer in await _viewers(request, number))
+
+
 def enterprise_of(request: web.Request) -> str | None:
     """Return the number of the enterprise that is asked for: in the API's path, else in the query."""
     return request.match_info.get("n") or request.query.get("enterprise_number") or None

@@ -13,7 +13,7 @@ from io import BytesIO
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from vochi_integrations.messages import deferred
+from vochi_integrations.messages import deferred, speak
 from vochi_integrations.paths import folder
 
 __all__ = ["LANGUAGES", "deferred", "gettext", "language", "load_languages", "ngettext", "use_language"]
@@ -27,6 +27,7 @@ _language: ContextVar[str] = ContextVar("language", default=RUSSIAN)
 def use_language(name: str) -> None:
     """Let the rest of this request speak a language; an unknown one is Russian."""
     _language.set(name if name in LANGUAGES else RUSSIAN)
+    speak(gettext)
 
 
 def language() -> str:

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from vochi_integrations.db import Database, Row
 from vochi_integrations.domain import Kind
+from vochi_integrations.ops.search import Wanted
+from vochi_integrations.ops.trace import Tracer
 
 LIMIT = 50
 CALLS = 200
@@ -56,14 +58,14 @@ def read_sought(query: Mapping[str, str]) -> Sought:
     return Sought(**taken)
 
 
-async def find_latest(database: Database, number: str, sought: Sought, zone: ZoneInfo) -> Latest:
+async def find_latest(database: Database, tracer: Tracer, number: str, sought: Sought, zone: ZoneInfo) -> Latest:
     """Return the page of deliveries that `sought` asks for."""
     place = CURSOR.fullmatch(sought.after)
     rows = await database.fetch(
         "latest_deliveries",
         number,
         STATUSES.get(sought.result),
-        await _calls(database, number, sought),
+        await _calls(tracer, number, sought),
         sought.kind or None,
         _moment(sought.since, zone),
         _moment(sought.until, zone, whole_day=True),
@@ -76,13 +78,13 @@ async def find_latest(database: Database, number: str, sought: Sought, zone: Zon
     return Latest(shown, {row["call"]: row for row in callers}, cursor)
 
 
-async def _calls(database: Database, number: str, sought: Sought) -> list[str] | None:
+async def _calls(tracer: Tracer, number: str, sought: Sought) -> list[str] | None:
     """Find the calls of a phone and of an extension; None when neither is sought."""
     found: list[set[str]] = []
     for text in filter(None, (sought.phone, sought.extension)):
         digits = "".join(char for char in text if char.isascii() and char.isdigit())
-        rows = await database.fetch("find_calls", number, text, digits, CALLS)
-        found.append({row["call_unique_id"] for row in rows})
+        wanted = Wanted(phone=digits) if text == sought.phone else Wanted(extension=digits)
+        found.append({item.call for item in await tracer.find(number, wanted, CALLS)} if digits else set())
     return sorted(set.intersection(*found)) if found else None
 
 

@@ -66,6 +66,9 @@ PROBLEMS: Mapping[str, Problem] = {
     ),
 }
 
+UNWORDED = {"not_found", "method_not_allowed", "body_too_large", "database_unavailable", "internal_error"}
+KEPT = ("Allow", "Retry-After")
+
 
 def problem(code: str, *, retry_after: float = 0.0) -> web.Response:
     """Answer a problem as JSON; `as_pages` makes a page of it where a person looks."""
@@ -80,20 +83,23 @@ async def as_pages(request: web.Request, handler: Handler) -> web.StreamResponse
     """Choose the language, and show errors of the administrator's area as pages."""
     choice = choose_language(request)
     response = await handler(request)
-    if isinstance(response, web.Response) and response.status >= 400 and area.wants_page(request):
-        response = _page(request, response)
+    if isinstance(response, web.Response) and response.status >= 400:
+        response = _worded(request, response)
     choice.remember(response)
     return response
 
 
-def _page(request: web.Request, response: web.Response) -> web.Response:
-    """Make a page of an error; one that is a page already stays."""
+def _worded(request: web.Request, response: web.Response) -> web.Response:
+    """Make a page of an error, or for a part of a page our words of it; what is a page already stays."""
     if response.content_type != "application/json" or not isinstance(response.body, bytes):
         return response
     code = orjson.loads(response.body).get("error", "")
-    told = PROBLEMS.get(code, PROBLEMS["internal_error" if response.status >= 500 else "bad_request"])
-    page = render(request, "admin/problem.html", {"problem": told, "code": code}, status=response.status)
-    for name in ("Allow", "Retry-After"):
-        if name in response.headers:
-            page.headers[name] = response.headers[name]
-    return page
+    if area.wants_page(request):
+        told = PROBLEMS.get(code, PROBLEMS["internal_error" if response.status >= 500 else "bad_request"])
+        worded = render(request, "admin/problem.html", {"problem": told, "code": code}, status=response.status)
+    elif area.is_fragment(request) and code in UNWORDED:
+        worded = problem(code)
+    else:
+        return response
+    worded.headers.update({name: response.headers[name] for name in KEPT if name in response.headers})
+    return worded

@@ -1,6 +1,5 @@
 """Pages from templates: `render` is all a handler needs."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +14,7 @@ from yarl import URL
 from vochi_integrations.admin import i18n
 from vochi_integrations.admin.area import ROOT, is_fragment
 from vochi_integrations.admin.assets import static
-from vochi_integrations.admin.flash import Kind, read_flash
+from vochi_integrations.admin.flash import read_flash
 from vochi_integrations.admin.i18n import deferred
 from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.keys import STORE
@@ -63,6 +62,11 @@ def render(
     return response
 
 
+def render_part(request: web.Request, template: str, context: Mapping[str, Any]) -> str:
+    """Return a part of a page as text, for what is sent bit by bit."""
+    return aiohttp_jinja2.get_env(request.app).get_template(template).render({**_base(request), **context})
+
+
 def _base(request: web.Request) -> dict[str, Any]:
     viewer = request.get(VIEWER)
     number = viewer.enterprise if viewer else ""
@@ -99,12 +103,6 @@ def page_url(number: str, path: str, **query: object) -> str:
 def to_page(address: str) -> web.Response:
     """Go to a page after a change; `add_flash` gives the answer a message for it."""
     return web.Response(status=303, headers={"Location": address})
-
-
-def add_toast(response: web.Response, kind: Kind, text: str) -> web.Response:
-    """Let an answer to htmx show a message in the corner; return the answer."""
-    response.headers["HX-Trigger"] = json.dumps({"toast": {"kind": kind, "text": text}})
-    return response
 
 
 def _in_language(request: web.Request, name: str) -> str:

@@ -67,12 +67,13 @@ class Note(Struct, frozen=True):
 
 
 class Roster(Struct, frozen=True, kw_only=True):
-    """Everything on the page. `version` changes with who has which extension."""
+    """Everything on the page; whole when the CRM has said its part. `version` changes with who has which extension."""
 
     people: Sequence[Person] = ()
     numbers: Sequence[Number] = ()
     differences: Sequence[Said] = ()
     notes: Sequence[Note] = ()
+    is_whole: bool = True
 
     @property
     def version(self) -> str:

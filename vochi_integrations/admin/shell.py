@@ -7,7 +7,8 @@ from aiohttp import web
 
 from vochi_integrations.admin import assets, headers, i18n
 from vochi_integrations.admin.attempts import Attempts
-from vochi_integrations.admin.pages import access, connection, journal, managers, settings
+from vochi_integrations.admin.live import Live
+from vochi_integrations.admin.pages import access, calls, connection, diagnostics, journal, managers, settings
 from vochi_integrations.admin.pages.managers import ROSTERS
 from vochi_integrations.admin.render import add_templates
 from vochi_integrations.admin.roster import Rosters
@@ -17,7 +18,15 @@ from vochi_integrations.db import Database
 from vochi_integrations.keys import JWT_SECRET
 from vochi_integrations.settings import Settings
 
-PAGES = (access.routes, connection.routes, managers.routes, settings.routes, journal.routes)
+PAGES = (
+    access.routes,
+    connection.routes,
+    managers.routes,
+    settings.routes,
+    journal.routes,
+    calls.routes,
+    diagnostics.routes,
+)
 
 
 async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[Any], object]:
@@ -27,6 +36,7 @@ async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[An
     return {
         JWT_SECRET: await jwt_secret(database, settings.auth),
         ATTEMPTS: Attempts(settings.auth.attempts),
+        calls.LIVE: Live(),
         ROSTERS: Rosters(),
     }
 
@@ -34,7 +44,12 @@ async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[An
 def add_to(app: web.Application) -> None:
     """Add the pages, what they load, and the headers they are sent with."""
     add_templates(app)
+    app.on_shutdown.append(_stop_streams)
     app.on_response_prepare.append(headers.add_headers)
     app.add_routes(assets.routes)
     for routes in PAGES:
         app.add_routes(routes)
+
+
+async def _stop_streams(app: web.Application) -> None:
+    await app[calls.LIVE].stop()

@@ -17,13 +17,14 @@ from vochi_integrations import __version__, clock, logs
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.events import decoded
 from vochi_integrations.logs import MASK, mask_phone, without_secrets
-from vochi_integrations.ops.doctor import checks, lines
+from vochi_integrations.ops.doctor import checks, enterprise_checks, lines
 from vochi_integrations.ops.patient import ClosedError, EnterpriseCheck, Patient
 from vochi_integrations.settings import Secret, Settings, mask_dsn
 from vochi_integrations.statuslines import hide_phones
 
 ROWS = 200
-TABLES = {"deliveries": "latest_deliveries", "attempts": "latest_logs", "events": "latest_call_events"}
+README = b"Made by vochi-integrations for support. Secrets are removed, phone numbers are masked.\n"
+TABLES = {"deliveries": "deliveries_for_support", "attempts": "latest_logs", "events": "latest_call_events"}
 PACKAGES = (
     "aiohttp",
     "asyncpg",
@@ -49,17 +50,39 @@ async def bundle(
     """Return a ZIP: of an enterprise, or of all when `number` is None. `stats` is what the running daemon tells."""
     findings = await checks(patient, number, tuple(more))
     files: dict[str, bytes] = {
-        "README.txt": b"Made by vochi-integrations for support. Secrets are removed, phone numbers are masked.\n",
+        "README.txt": README,
         "versions.json": _json(_versions(patient.settings)),
         "settings.json": _json(settings_without_secrets(patient.settings)),
         "doctor.txt": "\n".join(lines(findings)).encode(),
         "doctor.json": _json([msgspec.to_builtins(finding) for finding in findings]),
         "stats.json": _json(clean(stats or {})),
-        "log.jsonl": b"\n".join(hide_phones(line.decode(errors="replace")).encode() for line in logs.recent_lines()),
+        "log.jsonl": b"\n".join(_log_lines(None)),
         **{f"{name}.json": await _rows(patient, query, number) for name, query in TABLES.items()},
         "configs.json": await _configs(patient, number),
     }
     return _zipped(files)
+
+
+async def bundle_of_enterprise(patient: Patient, number: str, *, more: Iterable[EnterpriseCheck] = ()) -> bytes:
+    """Return a ZIP for an enterprise's own administrator: nothing of the server and nothing of another enterprise."""
+    findings = await enterprise_checks(patient, number, tuple(more))
+    return _zipped(
+        {
+            "README.txt": README,
+            "versions.json": _json({"vochi-integrations": __version__}),
+            "doctor.txt": "\n".join(lines(findings)).encode(),
+            "doctor.json": _json([msgspec.to_builtins(finding) for finding in findings]),
+            "log.jsonl": b"\n".join(_log_lines(number)),
+            **{f"{name}.json": await _rows(patient, query, number) for name, query in TABLES.items()},
+            "configs.json": await _configs(patient, number),
+        }
+    )
+
+
+def _log_lines(number: str | None) -> list[bytes]:
+    """Return the latest lines of the log, of an enterprise or all, phone numbers masked."""
+    mark = b"" if number is None else orjson.dumps({"enterprise": number})[1:-1]
+    return [hide_phones(line.decode(errors="replace")).encode() for line in logs.recent_lines() if mark in line]
 
 
 def file_name(number: str | None) -> str:

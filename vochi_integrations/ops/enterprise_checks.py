@@ -8,6 +8,7 @@ from vochi_integrations import clock
 from vochi_integrations.domain import Enterprise
 from vochi_integrations.integrations.base import IntegrationConfig
 from vochi_integrations.integrations.findings import Examinable, Finding
+from vochi_integrations.messages import say
 from vochi_integrations.ops.patient import EnterpriseCheck, Patient, finding, listed
 
 HOST_SKEW = 30.0
@@ -18,15 +19,23 @@ SEEN_DAYS = 7
 async def connection(patient: Patient, enterprise: Enterprise) -> list[Finding]:
     """Each CRM that is switched on: its settings, then its account."""
     if not enterprise.active:
-        return [finding("enterprise", "Предприятие", "bad", "отключено", "Включите его: enterprises.active = true.")]
+        return [
+            finding(
+                "enterprise",
+                say("Предприятие"),
+                "bad",
+                say("отключено"),
+                say("Включите его: enterprises.active = true."),
+            )
+        ]
     found = []
     for name, integration in patient.integrations.items():
         config = cast("IntegrationConfig | None", enterprise.integrations.get(name))
         if config is None or not config.enabled:
-            fix = "Откройте страницу «Подключение» и включите интеграцию."
-            found.append(finding("integration", name, "bad", "интеграция выключена", fix))
+            fix = say("Откройте страницу «Подключение» и включите интеграцию.")
+            found.append(finding("integration", name, "bad", say("интеграция выключена"), fix))
         elif config.problem:
-            fix = "Исправьте настройки на странице «Подключение»."
+            fix = say("Исправьте настройки на странице «Подключение».")
             found.append(finding("integration", name, "bad", config.problem, fix))
         elif isinstance(integration, Examinable):
             found += await integration.examine(enterprise)
@@ -35,57 +44,66 @@ async def connection(patient: Patient, enterprise: Enterprise) -> list[Finding]:
 
 async def mapping(patient: Patient, enterprise: Enterprise) -> list[Finding]:
     """Who has which extension: all internal numbers of the PBX should have somebody in the CRM."""
-    title, internal = "Сотрудники и добавочные", enterprise.directory.internal
+    title, internal = say("Сотрудники и добавочные"), enterprise.directory.internal
     found = []
     for name in patient.integrations:
         users: Mapping[str, str] = getattr(enterprise.integrations.get(name), "users", {})
         unmapped, strangers = sorted(internal - users.keys()), sorted(users.keys() - internal)
-        fix = "Назначьте их на странице «Сотрудники»."
+        fix = say("Назначьте их на странице «Сотрудники».")
         if strangers and internal:
-            said = f"назначены, но на АТС их нет: {listed(strangers)}"
+            said = say("назначены, но на АТС их нет: {listed}").format(listed=listed(strangers))
             found.append(finding("mapping_strangers", title, "warning", said, fix))
         if users and unmapped:
-            found.append(finding("mapping", title, "warning", f"не назначены: {listed(unmapped)}", fix))
+            found.append(
+                finding("mapping", title, "warning", say("не назначены: {listed}").format(listed=listed(unmapped)), fix)
+            )
         elif users:
-            found.append(finding("mapping", title, "ok", f"назначены все {len(users)}"))
+            found.append(finding("mapping", title, "ok", say("назначены все {count}").format(count=len(users))))
         else:
-            said = "никто не назначен: CRM сама решает, кому показать карточку"
+            said = say("никто не назначен: CRM сама решает, кому показать карточку")
             found.append(finding("mapping", title, "warning", said, fix))
     return found
 
 
 async def lost_popups(patient: Patient, enterprise: Enterprise) -> list[Finding]:
-    title = "Карточки за неделю"
+    title = say("Карточки за неделю")
     rows = await patient.fetch("lost_popups", enterprise.number, LOST_DAYS)
     if not rows:
-        return [finding("lost_popups", title, "ok", "не терялись из-за назначений")]
+        return [finding("lost_popups", title, "ok", say("не терялись из-за назначений"))]
     lost = listed([f"{row['code']} ({row['lost']})" for row in rows])
-    fix = "Назначьте этим добавочным сотрудников на странице «Сотрудники»."
-    return [finding("lost_popups", title, "warning", f"не показаны, добавочный не назначен: {lost}", fix)]
+    fix = say("Назначьте этим добавочным сотрудников на странице «Сотрудники».")
+    return [
+        finding(
+            "lost_popups", title, "warning", say("не показаны, добавочный не назначен: {lost}").format(lost=lost), fix
+        )
+    ]
 
 
 async def host(patient: Patient, enterprise: Enterprise) -> list[Finding]:
     """The PBX as its events show it: whether it sends any, and what its clock says."""
     rows = await patient.fetch("latest_events", enterprise.number)
     if not rows:
-        said = f"за {SEEN_DAYS} дней не прислала ни одного звонка"
-        fix = "Проверьте на АТС адрес и Token, с которыми она шлёт события (enterprises.name2)."
-        return [finding("host", "АТС", "bad", said, fix)]
+        said = say("за {days} дней не прислала ни одного звонка").format(days=SEEN_DAYS)
+        fix = say("Проверьте на АТС адрес и Token, с которыми она шлёт события (enterprises.name2).")
+        return [finding("host", say("АТС"), "bad", said, fix)]
     ago = clock.now() - rows[0]["received_at"]
-    found = [finding("host", "АТС", "ok", f"последний звонок {_ago(ago)} назад")]
+    found = [finding("host", say("АТС"), "ok", say("последний звонок {ago} назад").format(ago=_ago(ago)))]
     skew = median(row["received_at"] - row["created_at"] for row in rows)
     if abs(skew) > HOST_SKEW:
-        word = "отстают" if skew > 0 else "спешат"
-        said, fix = f"{word} на {abs(skew):.0f} с", "Включите на АТС синхронизацию времени (ntpd, chrony)."
-        return [*found, finding("host_clock", "Часы АТС", "warning", said, fix)]
-    return [*found, finding("host_clock", "Часы АТС", "ok", f"расхождение {skew:.1f} с")]
+        late = say("отстают на {seconds} с") if skew > 0 else say("спешат на {seconds} с")
+        said, fix = late.format(seconds=round(abs(skew))), say("Включите на АТС синхронизацию времени (ntpd, chrony).")
+        return [*found, finding("host_clock", say("Часы АТС"), "warning", said, fix)]
+    return [
+        *found,
+        finding("host_clock", say("Часы АТС"), "ok", say("расхождение {seconds} с").format(seconds=f"{skew:.1f}")),
+    ]
 
 
 def _ago(seconds: float) -> str:
-    for unit, size in (("дн", 86_400), ("ч", 3_600), ("мин", 60)):
+    for unit, size in ((say("дн"), 86_400), (say("ч"), 3_600), (say("мин"), 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} с"
+    return f"{max(0.0, seconds):.0f} " + say("с")
 
 
 ENTERPRISE_CHECKS: tuple[EnterpriseCheck, ...] = (connection, mapping, lost_popups, host)

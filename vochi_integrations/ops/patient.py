@@ -9,6 +9,7 @@ from vochi_integrations.domain import Enterprise
 from vochi_integrations.errors import VochiError
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.integrations.findings import Finding, Verdict
+from vochi_integrations.messages import say
 from vochi_integrations.settings import Settings
 
 QUERY_SECONDS = 5.0
@@ -58,4 +59,4 @@ def finding(check: str, title: str, verdict: Verdict, said: str, fix: str = "") 
 
 def listed(items: Sequence[str], most: int = 10) -> str:
     shown = ", ".join(items[:most])
-    return f"{shown} и ещё {len(items) - most}" if len(items) > most else shown
+    return f"{shown} " + say("и ещё {count}").format(count=len(items) - most) if len(items) > most else shown

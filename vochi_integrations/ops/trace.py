@@ -1,90 +1,125 @@
 """The trace of a call: what the PBX said, what the CRM was told, and the verdict in one sentence."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from vochi_integrations.db import Database, Row
-from vochi_integrations.domain import Reason
+from vochi_integrations.ops.search import PHONE_DIGITS, Wanted
+from vochi_integrations.ops.summary import delays, skew_of
+from vochi_integrations.ops.verdicts import judge
 
 CALLS = 20
-WHY = {
-    Reason.NO_MAPPING: "добавочному не назначен сотрудник CRM",
-    Reason.INTERNAL_CALL: "это внутренний звонок",
-    Reason.NO_CUSTOMER: "в звонке нет номера клиента",
-    Reason.FORWARDING_LEG: "это переадресация другого звонка",
-    Reason.INTEGRATION_OFF: "интеграция выключена",
-    Reason.NOT_CONFIGURED: "подключение к CRM не настроено",
-    Reason.ENTERPRISE_INACTIVE: "предприятие отключено",
-    Reason.DUPLICATE: "это повтор уже принятого события",
-    Reason.ANSWERED_ELSEWHERE: "на звонок ответил другой сотрудник",
-    Reason.CALL_OVER: "звонок уже закончился",
-    Reason.EXPIRED: "время истекло",
-    Reason.BREAKER_OPEN: "CRM не отвечала, попытки приостановлены",
-    Reason.CRM_REJECTED: "CRM отклонила запрос",
-    Reason.CRM_UNREACHABLE: "CRM не ответила",
-    Reason.BAD_KEY: "CRM не принимает ключ API: проверьте ключ и его права",
-    Reason.NO_ACCOUNT: "по этому адресу нет аккаунта CRM: проверьте адрес домена",
-    Reason.TELEPHONY_OFF: "телефония в CRM выключена: зарегистрируйте модуль заново",
-    Reason.CRASHED: "ошибка службы, она записана в журнал",
-    Reason.OVERLOADED: "звонков больше, чем CRM успевает принять",
-    Reason.RECOVERED_CALL: "звонок восстановлен позже",
-    Reason.ALREADY_SHOWN: "карточка уже показана",
-    Reason.NO_EXTENSION: "внутренние номера не вызывались",
-    Reason.NO_POPUP: "карточка не показывалась",
-    Reason.INTERRUPTED: "служба была прервана во время отправки",
-    Reason.EVENT_OFF: "отправка этих событий выключена в настройках",
-    Reason.PRIVATE_ADDRESS: "адрес домена ведёт во внутреннюю сеть: исправьте его",
-    Reason.INFORMATIONAL: "событие только для сведения",
-}
+SEARCHES_AT_ONCE = 2
+TIMEOUT = 5.0
+ENDS_LOOKED_AT = 5_000
+LISTS_LOOKED_AT = 2_000
+EVENTS_SHOWN = 5_000
+ROWS_SHOWN = 1_000
+STARTS_LOOKED_AT = 100
+
+Rows = list[dict[str, Any]]
 
 
-async def trace(database: Database, number: str, query: str) -> dict[str, Any]:
-    """Return the latest calls that `query` finds: by UniqueId, phone or extension, or any for ""."""
-    text = query.replace("\x00", "").strip()
-    digits = "".join(char for char in text if char.isascii() and char.isdigit()) if "." not in text else ""
-    found = [row["call_unique_id"] for row in await database.fetch("find_calls", number, text, digits, CALLS)]
-    events = _grouped(await database.fetch("events_of_calls", number, found), "call_unique_id")
-    deliveries = _grouped(await database.fetch("deliveries_of_calls", number, found), "call_external_id")
+class Found(NamedTuple):
+    """A call, and when it was last heard of as far as the search saw (UTC epoch seconds)."""
+
+    call: str
+    at: float
+
+
+class TracedCall(Struct, frozen=True):
+    """Everything stored of a call. `attempts` are the requests made for it, `clicks` those in the CRM that it came of;
+    both are read for one call only.
+    """
+
+    call: str
+    events: Rows
+    deliveries: Rows
+    attempts: Rows = []
+    clicks: Rows = []
+
+
+class Tracer:
+    """Reads calls back. Two searches run at once, so that no crowd of them takes the pool from the event path."""
+
+    def __init__(self, database: Database, integrations: Collection[str]) -> None:
+        self._database = database
+        self._integrations = list(integrations)
+        self._turns = asyncio.Semaphore(SEARCHES_AT_ONCE)
+
+    async def find(self, number: str, wanted: Wanted, limit: int = CALLS) -> list[Found]:
+        """Return an enterprise's latest calls that are wanted, the latest first."""
+        if wanted.is_nonsense:
+            return []
+        async with self._turns:
+            rows = [
+                row for name, *args in self._queries(wanted, limit) for row in await self._fetch(name, number, *args)
+            ]
+        latest: dict[str, float] = {}
+        for row in rows:
+            latest[row["call"]] = max(row["found_at"], latest.get(row["call"], 0.0))
+        return sorted((Found(*item) for item in latest.items()), key=lambda found: found.at, reverse=True)[:limit]
+
+    @staticmethod
+    def _queries(wanted: Wanted, limit: int) -> Iterable[tuple[Any, ...]]:
+        window = (wanted.since, wanted.until, limit)
+        if not wanted.names_a_call:
+            yield ("recent_calls", *window)
+        if wanted.unique_id:
+            yield ("calls_by_id", wanted.unique_id, *window)
+        if len(wanted.phone) >= PHONE_DIGITS:
+            yield ("calls_by_phone", wanted.phone_tail, *window)
+        elif wanted.phone:
+            yield ("calls_by_phone_end", wanted.phone_tail, *window, ENDS_LOOKED_AT)
+        if wanted.extension:
+            yield ("calls_by_extension", wanted.extension, *window, LISTS_LOOKED_AT)
+
+    async def calls(self, number: str, calls: Sequence[str]) -> list[TracedCall]:
+        """Return everything stored of some calls, in their order, without the requests made for them."""
+        async with self._turns:
+            events = await self._fetch("events_of_calls", number, list(calls), EVENTS_SHOWN)
+            deliveries = await self._fetch("deliveries_of_calls", number, list(calls), self._integrations, ROWS_SHOWN)
+        said, told = _grouped(events, "call_unique_id"), _grouped(deliveries, "call_external_id")
+        return [TracedCall(call, said[call], told[call]) for call in calls]
+
+    async def call(self, number: str, call: str) -> TracedCall | None:
+        """Return everything stored of a call with its requests; None when there is no such call."""
+        (found,) = await self.calls(number, [call])
+        if not found.events and not found.deliveries:
+            return None
+        attempts = await self._fetch("attempts_of_call", number, call, ROWS_SHOWN)
+        clicks = await self._fetch("clicks_of_call", number, call, ROWS_SHOWN)
+        return TracedCall(call, found.events, found.deliveries, _plain(attempts), _plain(clicks))
+
+    async def skew(self, number: str) -> float:
+        """Return how many seconds our clock is ahead of the PBX's, 0.0 while they are in step."""
+        rows = await self._fetch("recent_starts", number, STARTS_LOOKED_AT)
+        return skew_of([delay for row in rows for delay in delays(row["call"], [dict(row)])])
+
+    async def _fetch(self, name: str, *args: object) -> list[Row]:
+        return await self._database.fetch(name, *args, timeout=TIMEOUT)
+
+
+def described(call: TracedCall) -> dict[str, Any]:
+    """Return a call as `GET /api/trace` shows it (contract, Vocabulary)."""
     return {
-        "calls": [
-            {
-                "unique_id": call,
-                "verdict": verdict(events[call], deliveries[call]),
-                "events": events[call],
-                "deliveries": deliveries[call],
-            }
-            for call in found
-        ]
+        "unique_id": call.call,
+        "verdict": judge(call.events, call.deliveries).text,
+        "events": call.events,
+        "deliveries": call.deliveries,
     }
 
 
-def _grouped(rows: Iterable[Row], key: str) -> dict[str, list[dict[str, Any]]]:
-    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def _plain(rows: Iterable[Row]) -> Rows:
+    return [dict(row) for row in rows]
+
+
+def _grouped(rows: Iterable[Row], key: str) -> dict[str, Rows]:
+    grouped: dict[str, Rows] = defaultdict(list)
     for row in rows:
         grouped[row[key]].append({name: value for name, value in row.items() if name != key})
     return grouped
-
-
-def verdict(events: Iterable[Mapping[str, Any]], deliveries: Iterable[Mapping[str, Any]]) -> str:
-    """Say in one sentence whether the card was shown and the record written, and why not."""
-    rows = list(deliveries)
-    if not rows:
-        reasons = [event["reason"] for event in events if event["reason"] not in (None, Reason.INFORMATIONAL)]
-        return f"В CRM ничего не отправлено: {_why(reasons[-1])}." if reasons else "Звонок начался."
-    parts = [_part(rows, "popup", "Карточка показана", "Карточка не показана")]
-    parts.append(_part(rows, "record", "Звонок записан в историю", "Звонок не записан в историю"))
-    return " ".join(part for part in parts if part) or "Звонок идёт."
-
-
-def _part(rows: Iterable[Mapping[str, Any]], kind: str, done: str, failed: str) -> str:
-    chosen = [row for row in rows if row["kind"] == kind]
-    if any(row["status"] == "done" for row in chosen):
-        return f"{done}."
-    if any(row["status"] in ("pending", "sending") for row in chosen):
-        return f"{failed} пока."
-    return f"{failed}: {_why(chosen[-1]['reason'])}." if chosen else ""
-
-
-def _why(reason: str) -> str:
-    return WHY.get(Reason(reason), reason) if reason in set(Reason) else reason

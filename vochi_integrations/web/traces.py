@@ -2,8 +2,11 @@
 
 from aiohttp import web
 
-from vochi_integrations.keys import DATABASE, STORE
-from vochi_integrations.ops.trace import trace
+from vochi_integrations import clock
+from vochi_integrations.keys import STORE, TRACER
+from vochi_integrations.letters import read_time
+from vochi_integrations.ops.search import read_search
+from vochi_integrations.ops.trace import described
 from vochi_integrations.web.answers import NUMBER, error_answer, json_answer
 
 routes = web.RouteTableDef()
@@ -11,8 +14,16 @@ routes = web.RouteTableDef()
 
 @routes.get(f"/api/trace/{NUMBER}")
 async def show(request: web.Request) -> web.Response:
-    """Find calls by `q`: UniqueId, phone or extension."""
-    number = request.match_info["n"]
-    if await request.app[STORE].by_number(number) is None:
+    """Find calls by `q`: UniqueId, phone or its end, extension, day and hour; of `since` to `until` when given."""
+    number, query, tracer = request.match_info["n"], request.query, request.app[TRACER]
+    enterprise = await request.app[STORE].by_number(number)
+    if enterprise is None:
         return error_answer(404, "unknown_enterprise", "there is no enterprise with this number")
-    return json_answer(await trace(request.app[DATABASE], number, request.query.get("q", "")))
+    wanted = read_search(query.get("q", ""), enterprise.directory.zone, clock.now())
+    if "since" in query:
+        wanted = wanted._replace(since=max(wanted.since, read_time("since", query["since"])))
+    if "until" in query:
+        wanted = wanted._replace(until=min(wanted.until, read_time("until", query["until"])))
+    found = await tracer.find(number, wanted)
+    calls = await tracer.calls(number, [item.call for item in found])
+    return json_answer({"calls": [described(call) for call in calls]})

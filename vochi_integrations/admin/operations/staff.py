@@ -137,7 +137,7 @@ async def save(desk: Desk, given: Mapping[str, object]) -> Saved:
     before = held(ours_of(config))
     saved = await desk.configs.patch_extensions(desk.number, CRM, patch, by=desk.by)
     lost = {user: extension for user, extension in before.items() if user not in saved}
-    return Saved(extensions=saved, taken_from=_taken(before, patch), error=await _push(desk, lost))
+    return Saved(extensions=saved, taken_from=_taken(before, patch), error=await push(desk, lost))
 
 
 def read_given(given: Mapping[str, object]) -> Given:
@@ -177,7 +177,7 @@ def _taken(before: Mapping[str, str], patch: Given) -> dict[str, str]:
     }
 
 
-async def _push(desk: Desk, lost: Mapping[str, str]) -> DeliveryError | None:
+async def push(desk: Desk, lost: Mapping[str, str]) -> DeliveryError | None:
     """Give the CRM our map, again when it was changed meanwhile; remember what it could not be told.
 
     `lost` are extensions that have just been taken away, by user.
@@ -210,7 +210,7 @@ async def sync(desk: Desk) -> Synced:
     imported = importable(ours, theirs)
     if imported:
         await desk.configs.patch_extensions(desk.number, CRM, imported, by=desk.by)
-    error = await _push(desk, {}) if merged(ours, theirs) != theirs else None
+    error = await push(desk, {}) if merged(ours, theirs) != theirs else None
     if error is not None:
         raise error
     return Synced(

@@ -5,21 +5,21 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from msgspec import Struct
 from msgspec.structs import replace
 
 from vochi_integrations.admin.area import PREFIX, ROOT
 from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import deferred, gettext
 from vochi_integrations.admin.operations import connect, staff
-from vochi_integrations.admin.operations.desk import CRM, Desk, NotConnectedError
-from vochi_integrations.admin.pages.parts import config_of, desk_here, form_of, said, show, why_not
+from vochi_integrations.admin.operations.desk import Desk, NotConnectedError
+from vochi_integrations.admin.pages.parts import desk_here, form_of, said, show
+from vochi_integrations.admin.pages.standing import WRONG, standing
 from vochi_integrations.admin.pages.steps import Steps
 from vochi_integrations.admin.render import page_url, to_page
 from vochi_integrations.admin.sessions import VIEWER, keep
 from vochi_integrations.errors import BadRequestError, DeliveryError
 from vochi_integrations.integrations.base import Said
-from vochi_integrations.keys import DATABASE, DISPATCHER
+from vochi_integrations.keys import DATABASE
 
 routes = web.RouteTableDef()
 log = structlog.get_logger()
@@ -30,35 +30,9 @@ SCOPES: Mapping[str, str] = {
     "integration_read": deferred("сверять номера сотрудников"),
     "user_read": deferred("видеть список сотрудников"),
 }
-WRONG: Mapping[str, tuple[str, str]] = {
-    "domain is not set": (deferred("Адрес домена не указан."), deferred("Например: demo.retailcrm.ru")),
-    "domain is not an address": (deferred("Это не адрес."), deferred("Например: demo.retailcrm.ru")),
-    "domain must look like demo.retailcrm.ru": (deferred("Это не адрес."), deferred("Например: demo.retailcrm.ru")),
-    "domain must be a public https address": (
-        deferred("Такой адрес не открывается из интернета."),
-        deferred("Укажите адрес, по которому RetailCRM открывается в браузере: он начинается с https://"),
-    ),
-    "api_key is not set": (
-        deferred("Ключ не указан."),
-        deferred("Скопируйте его в RetailCRM: Настройки → Интеграция → Ключи доступа к API."),
-    ),
-    "api_key has characters that no key has": (
-        deferred("В ключе есть лишние знаки."),
-        deferred("Скопируйте его в RetailCRM ещё раз: Настройки → Интеграция → Ключи доступа к API."),
-    ),
-}
-NOBODY_YET = deferred("Осталось назначить внутренние номера на странице «Сотрудники».")
+REGISTERED_NEXT = "module"
 NOT_SAVED_YET = deferred("Проверка ничего не сохраняет: нажмите «Сохранить и зарегистрировать».")
 NOT_SAVED = deferred("То, что было сохранено раньше, действует по-прежнему.")
-
-
-class State(Struct, frozen=True, kw_only=True):
-    """What a company is told about its connection. `by_number` warns of the client id that anybody could guess."""
-
-    tone: str
-    title: Said
-    text: Said
-    by_number: bool = False
 
 
 @routes.get(PREFIX)
@@ -113,13 +87,17 @@ async def _checked(steps: Steps, desk: Desk, fields: Mapping[str, Any], *, advis
         await _told_wrong(steps, error)
         return False
     for step in checkup.steps:
-        await steps.found(step if advise or step.status == "problem" else replace(step, advice=None))
+        if advise or step.status == "problem":
+            await steps.found(step)
+        elif step.name != REGISTERED_NEXT:
+            await steps.found(replace(step, advice=None))
     return checkup.is_healthy
 
 
 async def _told_wrong(steps: Steps, error: BadRequestError) -> None:
-    what, advice = WRONG.get(str(error), (str(error), ""))
-    title = "API Key" if str(error).startswith("api_key") else deferred("Адрес домена")
+    key, _, complaint = str(error).partition(": ")
+    what, advice = WRONG.get(f"{key} {complaint}".strip(), (deferred("Такое значение не подходит."), ""))
+    title = "API Key" if key.startswith("api_key") else deferred("Адрес домена")
     await steps.tell("failed", title, what, advice)
 
 
@@ -206,40 +184,4 @@ async def _context(request: web.Request) -> dict[str, Any]:
         "masked_key": str(stored.get("api_key") or ""),
         "enabled": stored.get("enabled") is True or not stored,
     }
-    return {"form": form, "scopes": list(SCOPES.items()), "state": _state(request, desk, stored)}
-
-
-def _state(request: web.Request, desk: Desk, stored: Mapping[str, Any]) -> State:
-    """Say how the connection is, from what is known here: no CRM is asked."""
-    config = config_of(request)
-    if not stored or config is None:
-        advice = deferred("Укажите адрес и ключ: подключение займёт пару минут.")
-        return _told("", deferred("CRM ещё не подключена"), advice)
-    by_number = config.enabled and not config.client_id
-    if config.problem:
-        what, advice = WRONG.get(config.problem, (config.problem, ""))
-        return State(tone="bad", title=Said(what), text=Said(advice))
-    if not config.enabled:
-        advice = deferred("Звонки не отправляются в CRM. Включите «Активен?» и сохраните.")
-        return _told("warn", deferred("Интеграция выключена"), advice)
-    failing = _failing(request, desk.number)
-    if failing is not None:
-        title = Said(deferred("CRM сейчас не принимает звонки"))
-        return State(tone="bad", title=title, text=failing, by_number=by_number)
-    host = config.url.partition("://")[2]
-    text = deferred("Сотрудников с внутренним номером: {count}.") if config.extensions else NOBODY_YET
-    given = Said(text, {"count": len(config.extensions)})
-    title = Said(deferred("Подключено к {host}"), {"host": host})
-    return State(tone="good", title=title, text=given, by_number=by_number)
-
-
-def _told(tone: str, title: str, text: str) -> State:
-    return State(tone=tone, title=Said(title), text=Said(text))
-
-
-def _failing(request: web.Request, number: str) -> Said | None:
-    """Say why the CRM is not asked at the moment, None when it is."""
-    for lane in request.app[DISPATCHER].unwell():
-        if (lane.enterprise, lane.integration) == (number, CRM) and lane.breaker != "closed":
-            return Said("{why}.", {"why": said(why_not(lane.reason or "")).capitalize()})
-    return None
+    return {"form": form, "scopes": list(SCOPES.items()), "state": standing(request, desk, stored)}

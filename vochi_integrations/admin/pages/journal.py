@@ -19,7 +19,7 @@ from vochi_integrations.admin.pages.parts import form_of, show, why_not, zone_of
 from vochi_integrations.admin.render import page_url, to_page
 from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.db import Row, queries
-from vochi_integrations.keys import DATABASE, DISPATCHER, SETTINGS
+from vochi_integrations.keys import DATABASE, DISPATCHER, SETTINGS, TRACER
 from vochi_integrations.letters import COUNTED, read_order, replay
 
 routes = web.RouteTableDef()
@@ -53,7 +53,7 @@ CALL_TYPES = {"0": "in", "1": "out"}
 async def show_journal(request: web.Request) -> web.Response:
     number, zone, sought = request[VIEWER].enterprise, zone_of(request), read_sought(request.query)
     database = request.app[DATABASE]
-    latest = await find_latest(database, number, sought, zone)
+    latest = await find_latest(database, request.app[TRACER], number, sought, zone)
     failed = await database.pool.fetchval(queries()["count_deliveries"], None, _failed_of(number), COUNTED)
     context = {
         "sought": sought,

@@ -28,15 +28,18 @@ PAIR = ("was-", "ext-")
 @routes.get(f"{ROOT}managers")
 async def show_managers(request: web.Request) -> web.Response:
     """Show the page; the list comes after it, for the CRM may take its time, or with it when `load` asks for that."""
-    roster = None
-    if "load" in request.query or request.app[ROSTERS].get(desk_here(request).number) is not None:
+    roster, desk = None, desk_here(request)
+    if "load" in request.query or await _known(request, desk) is not None:
         roster = _with_all_options(await _roster(request), request.query.get("edit", ""))
     return show(request, "admin/managers.html", {"staff": roster})
 
 
 @routes.get(f"{ROOT}managers/list")
 async def show_list(request: web.Request) -> web.Response:
-    return show(request, "admin/_staff.html", {"staff": await _roster(request)})
+    roster = await _roster(request)
+    if "fresh" in request.query and roster.is_whole:
+        roster = roster.with_notes(Note("good", deferred("Список менеджеров обновлен")))
+    return show(request, "admin/_staff.html", {"staff": roster})
 
 
 async def _roster(request: web.Request) -> Roster:
@@ -45,11 +48,12 @@ async def _roster(request: web.Request) -> Roster:
     try:
         staff = await _staff(request, desk, fresh="fresh" in request.query)
     except NotConnectedError:
-        return Roster(notes=[CONNECT_FIRST])
+        return Roster(notes=[CONNECT_FIRST], is_whole=False)
     except DeliveryError as error:
         why = desk.crm.explain(error)
+        known = request.app[ROSTERS].get(desk.number)
         only_ours = Staff(
-            employees=(),
+            employees=known.employees if known else (),
             ours=await operations.extensions(desk),
             theirs={},
             differences=(),
@@ -57,19 +61,25 @@ async def _roster(request: web.Request) -> Roster:
             is_suspicious=False,
         )
         there = Note("bad", why.what, why.advice)
-        return replace(roster_of(only_ours, await desk.internal_phones()), notes=[there])
+        return replace(roster_of(only_ours, await desk.internal_phones()), notes=[there], is_whole=False)
     return roster_of(staff, await desk.internal_phones())
 
 
 async def _staff(request: web.Request, desk: Desk, *, fresh: bool) -> Staff:
-    known = request.app[ROSTERS].get(desk.number)
-    if known is None or fresh:
+    await desk.usable()
+    known = None if fresh else await _known(request, desk)
+    if known is None:
         known = await operations.load(desk)
         request.app[ROSTERS].put(desk.number, replace(known, imported={}))
-        return known
-    await desk.usable()
-    ours = await operations.extensions(desk)
-    return saved(known, ours, pushed=False)
+    return known
+
+
+async def _known(request: web.Request, desk: Desk) -> Staff | None:
+    """Return what the CRM said a while ago, None when our map has changed since: the CRM may have been told of it."""
+    known = request.app[ROSTERS].get(desk.number)
+    if known is None or known.ours != await operations.extensions(desk):
+        return None
+    return known
 
 
 def _with_all_options(roster: Roster, user: str) -> Roster:
@@ -179,7 +189,7 @@ async def sync(request: web.Request) -> web.Response:
     """Give the CRM our extensions, take those only it has."""
     desk = desk_here(request)
     try:
-        done = await operations.sync(desk)
+        await operations.sync(desk)
     except NotConnectedError:
         note = CONNECT_FIRST
     except DeliveryError as error:
@@ -188,8 +198,6 @@ async def sync(request: web.Request) -> web.Response:
     else:
         request.app[ROSTERS].forget(desk.number)
         note = Note("good", deferred("Номера здесь и в CRM одинаковы"))
-        if done.is_suspicious:
-            note = Note("warn", deferred("Номера отправлены, но у CRM нет многих ваших сотрудников"))
     if not is_fragment(request):
         return await _answer(request, desk, note)
     roster = await _roster(request)

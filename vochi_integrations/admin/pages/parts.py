@@ -14,7 +14,7 @@ from vochi_integrations.domain import Reason
 from vochi_integrations.integrations.base import Said
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 from vochi_integrations.keys import SETTINGS, STORE
-from vochi_integrations.ops.trace import WHY
+from vochi_integrations.ops.verdicts import WHY
 
 WHYS = frozenset(WHY)
 

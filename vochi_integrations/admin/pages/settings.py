@@ -10,13 +10,14 @@ from vochi_integrations.admin.area import ROOT
 from vochi_integrations.admin.choices import SECTIONS, Choice
 from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import gettext, language
-from vochi_integrations.admin.operations.desk import CRM
+from vochi_integrations.admin.operations import staff
+from vochi_integrations.admin.operations.desk import CRM, Desk
 from vochi_integrations.admin.pages.managers import ROSTERS
-from vochi_integrations.admin.pages.parts import form_of, show, zone_of
+from vochi_integrations.admin.pages.parts import desk_here, form_of, show, zone_of
 from vochi_integrations.admin.render import page_url, to_page
 from vochi_integrations.admin.roster import names_of
 from vochi_integrations.admin.sessions import VIEWER
-from vochi_integrations.configs import Undone
+from vochi_integrations.configs import EXTENSIONS, Undone
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.integrations.extensions import held, read_ours
 from vochi_integrations.keys import CONFIGS, DATABASE, SETTINGS
@@ -33,8 +34,8 @@ async def show_settings(request: web.Request) -> web.Response:
     values = choices.values_of(stored or {}, _defaults(request))
     options = await _options(request, stored or {}, values)
     changes = await request.app[CONFIGS].versions(number, CRM, VERSIONS)
-    staff = request.app[ROSTERS].get(number)
-    names = names_of(staff) if staff else {}
+    known = request.app[ROSTERS].get(number)
+    names = names_of(known) if known else {}
     context = {
         "configured": stored is not None,
         "sections": [
@@ -74,14 +75,23 @@ async def undo(request: web.Request) -> web.Response:
     named = form.get("version", "")
     if not (named.isascii() and named.isdecimal() and len(named) < 19):
         raise BadRequestError("version must be the number of a change")
+    before = await staff.extensions(desk_here(request))
     try:
         undone = await request.app[CONFIGS].undo(viewer.enterprise, CRM, int(named), by=viewer.name)
     except BadRequestError:
         add_flash(request, response, "error", gettext("Вернуть нечего: эти значения нужно ввести заново."))
         return response
+    if any(path[0] == EXTENSIONS for path in undone.restored):
+        await _tell_the_crm(desk_here(request), before, undone)
     kind, text = _what_came(undone)
     add_flash(request, response, "warning" if kind else "success", text)
     return response
+
+
+async def _tell_the_crm(desk: Desk, before: Mapping[str, str], undone: Undone) -> None:
+    """Give the CRM the extensions that are back; what it does not take shows as a difference on the staff's page."""
+    now = held(staff.ours_of(undone.config))
+    await staff.push(desk, {user: extension for user, extension in before.items() if user not in now})
 
 
 def _what_came(undone: Undone) -> tuple[bool, str]:

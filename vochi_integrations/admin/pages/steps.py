@@ -45,7 +45,7 @@ class Steps:
         response.content_type, response.charset = "text/html", "utf-8"
         await response.prepare(request)
         steps = cls(request, response, f"</ol>{after}")
-        await steps._write(f'{before}<ol class="steps">')
+        await steps._write(f"{before}<ol>")
         return steps
 
     async def now(self, title: str) -> None:
