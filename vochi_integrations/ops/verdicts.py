@@ -59,6 +59,10 @@ CALM = frozenset({
 """Reasons that are as it should be: nothing is to be done about them."""
 
 
+LATE = frozenset({Reason.CALL_OVER, Reason.ANSWERED_ELSEWHERE, Reason.EXPIRED})
+TOO_SLOW = deferred("CRM не успела ответить, пока телефон звонил")
+
+
 class Action(Struct, frozen=True):
     """What to press, and the page where it is; `extensions` are those to be given to somebody."""
 
@@ -157,7 +161,7 @@ def _popup(rows: Sequence[Mapping[str, Any]], say: Say) -> Iterator[Part]:
         yield Part("wait", say("Карточка отправляется."))
     missed = [row for row in rows if row["status"] in FAILED]
     if shown:
-        missed = [row for row in missed if row["reason"] not in CALM]
+        missed = [row for row in missed if not is_calm(row)]
     for number, (_, group) in enumerate(groupby(sorted(missed, key=_importance), key=_importance)):
         row = _merged(list(group))
         alone = not number and not shown
@@ -165,7 +169,22 @@ def _popup(rows: Sequence[Mapping[str, Any]], say: Say) -> Iterator[Part]:
 
 
 def _importance(row: Mapping[str, Any]) -> tuple[bool, str]:
-    return row["reason"] in CALM, row["reason"] or ""
+    return is_calm(row), row["reason"] or ""
+
+
+def _was_too_slow(row: Mapping[str, Any]) -> bool:
+    """Tell whether a pop-up was given up while its attempts failed: that, not the call's end, is why nobody saw it."""
+    return (
+        row.get("kind") == "popup"
+        and bool(row.get("attempts"))
+        and row["status"] == "expired"
+        and row["reason"] in LATE
+    )
+
+
+def is_calm(row: Mapping[str, Any]) -> bool:
+    """Tell whether it is as it should be that a delivery did not go out."""
+    return row["reason"] in CALM and not _was_too_slow(row)
 
 
 def _merged(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -201,8 +220,7 @@ def _record(rows: Sequence[Mapping[str, Any]], say: Say) -> Iterator[Part]:
 
 
 def _failure(sentence: str, row: Mapping[str, Any], say: Say) -> Part:
-    reason = row["reason"]
-    tone: Tone = "calm" if reason in CALM else "bad"
+    tone: Tone = "calm" if is_calm(row) else "bad"
     return Part(tone, say(sentence).format(why=why(row, say)), tuple(_actions(row, say)))
 
 
@@ -210,6 +228,8 @@ def why(row: Mapping[str, Any], say: Say = str) -> str:
     """Say in words why a delivery or an event came to nothing, with what the CRM said; "" when there is no reason."""
     reason = row["reason"] or ""
     codes = codes_of(row)
+    if _was_too_slow(row):
+        return say(TOO_SLOW)
     if reason == Reason.NO_MAPPING and codes:
         one = say("добавочному {codes} не назначен сотрудник")
         return (one if len(codes) == 1 else say("добавочным {codes} не назначены сотрудники")).format(
@@ -222,6 +242,7 @@ def why(row: Mapping[str, Any], say: Say = str) -> str:
 
 def _actions(row: Mapping[str, Any], say: Say) -> Iterator[Action]:
     reason = row["reason"]
+    reason = Reason.CRM_UNREACHABLE if _was_too_slow(row) else reason
     action = ACTIONS.get(Reason(reason)) if reason in set(Reason) else None
     if action is not None:
         codes = tuple(codes_of(row)) if reason == Reason.NO_MAPPING else ()

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from vochi_integrations import clock
 from vochi_integrations.admin import access
-from vochi_integrations.admin.area import ROOT
+from vochi_integrations.admin.area import API, ROOT
 from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import gettext as _
 from vochi_integrations.admin.live import Live
@@ -27,6 +27,8 @@ from vochi_integrations.ops.summary import Summary, delays, skew_of, summarize
 from vochi_integrations.ops.timeline import Entry, timeline
 from vochi_integrations.ops.trace import CALLS, TracedCall
 from vochi_integrations.ops.verdicts import Verdict, judge
+from vochi_integrations.web import traces
+from vochi_integrations.web.answers import NUMBER
 
 HERE = f"{ROOT}calls"
 CALL = "{call:[^/]{1,64}}"
@@ -34,6 +36,7 @@ LIVE = web.AppKey("live", Live)
 QUERY_SIZE = 100
 
 routes = web.RouteTableDef()
+routes.get(f"{API}trace/{NUMBER}")(traces.show)
 log = structlog.get_logger()
 
 
@@ -79,19 +82,21 @@ async def show_call(request: web.Request) -> web.Response:
     call = await request.app[TRACER].call(request[VIEWER].enterprise, request.match_info["call"])
     if call is None:
         return problem("not_found")
-    return render(request, "admin/call.html", {"here": HERE, **_helpers(request), **await _detail(request, call)})
+    skew = await request.app[TRACER].skew(request[VIEWER].enterprise)
+    return render(request, "admin/call.html", {"here": HERE, **_helpers(request), **_detail(request, call, skew)})
 
 
 @routes.get(f"{HERE}/{CALL}/live")
 async def follow(request: web.Request) -> web.StreamResponse:
     """Send the part of the page that changes, again and again while the call runs."""
     number, name = request[VIEWER].enterprise, request.match_info["call"]
+    skew = await request.app[TRACER].skew(number)
 
     async def look() -> tuple[str, bool]:
         call = await request.app[TRACER].call(number, name)
         if call is None:
             return "", True
-        detail = await _detail(request, call)
+        detail = _detail(request, call, skew)
         part = render_part(request, "admin/_call.html", {**_helpers(request), **detail})
         return part, not detail["is_live"]
 
@@ -122,10 +127,10 @@ async def send_again(request: web.Request) -> web.Response:
     return response
 
 
-async def _detail(request: web.Request, call: TracedCall) -> dict[str, Any]:
+def _detail(request: web.Request, call: TracedCall, skew: float) -> dict[str, Any]:
     directory = _directory(request)
     summary = summarize(call.call, call.events, directory)
-    skew = await request.app[TRACER].skew(request[VIEWER].enterprise) or skew_of(delays(call.call, call.events))
+    skew = skew or skew_of(delays(call.call, call.events))
     entries = timeline(call, directory, _, skew=skew)
     waits = any(row["status"] in ("pending", "sending") for row in call.deliveries)
     return {

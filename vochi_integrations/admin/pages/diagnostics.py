@@ -49,9 +49,10 @@ async def show(request: web.Request) -> web.Response:
         return problem("not_found")
     period = request.query.get("period", "")
     period = period if period in STRETCHES else "day"
-    skew = await request.app[TRACER].skew(number)
-    integrations = request.app[INTEGRATIONS]
-    found = await diagnose(request.app[DATABASE], number, tuple(integrations), period, skew)
+    tracer, integrations = request.app[TRACER], request.app[INTEGRATIONS]
+    async with tracer.turns:
+        skew = await tracer.skew(number)
+        found = await diagnose(request.app[DATABASE], number, tuple(integrations), period, skew)
     now, lane = clock.now(), _lane(request, number)
     config = enterprise.integrations.get(CRM)
     return render(
