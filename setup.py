@@ -19,6 +19,7 @@ DEV = [
     "playwright>=1.65,<2",
     "pytest>=9,<10",
     "pytest-aiohttp>=1.1,<2",
+    "pytest-xdist>=3.8,<4",
     "retailcrm>=5.3,<6",
     "ruff>=0.15,<0.18",
     "schemathesis>=4.32,<5",

@@ -1,11 +1,9 @@
 """Wiring: everything the daemon is made of, opened in order and closed in reverse; the two applications over it."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import aiohttp
 from aiohttp import web
@@ -17,52 +15,14 @@ from vochi_integrations.admin import api, shell
 from vochi_integrations.admin.access import gate
 from vochi_integrations.background import Background, background, wait_for
 from vochi_integrations.cipher import Cipher
-from vochi_integrations.closer import Closer
-from vochi_integrations.configs import ConfigStore
-from vochi_integrations.db import Database
 from vochi_integrations.dispatcher import Dispatcher
 from vochi_integrations.errors import SpoolError, StartupError
 from vochi_integrations.instance import claimed_folder
-from vochi_integrations.integrations import create_integrations, read_configs
 from vochi_integrations.journal import Journal
-from vochi_integrations.keys import (
-    CIPHER,
-    CONFIGS,
-    DATABASE,
-    DISPATCHER,
-    FIGURES,
-    INTEGRATIONS,
-    JOURNAL,
-    METRICS,
-    OUTBOX,
-    REDIRECTOR,
-    RETAILCRM_CLIENTS,
-    SETTINGS,
-    SPOOL,
-    STORE,
-    TELEPHONY,
-    TRACER,
-    UPTIME,
-    WATCH,
-    Uptime,
-)
-from vochi_integrations.listener import ConfigListener
-from vochi_integrations.ops.metrics import create_registry
-from vochi_integrations.ops.sources import Sources
-from vochi_integrations.ops.trace import Tracer
-from vochi_integrations.ops.watch import Watch
 from vochi_integrations.outbox import Outbox
-from vochi_integrations.pbx.callers import Callers
-from vochi_integrations.pbx.clients import ClientIds
-from vochi_integrations.pbx.history import History
-from vochi_integrations.pbx.redirector import LOGGED_AS, Redirector
-from vochi_integrations.pbx.telephony import Telephony
-from vochi_integrations.replayer import Replayer
+from vochi_integrations.parts import Parts, assembled
 from vochi_integrations.resolver import PublicResolver
-from vochi_integrations.retention import Retention
-from vochi_integrations.router import Router
 from vochi_integrations.settings import Crm, Settings
-from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.web import (
     cache,
     deliveries,
@@ -120,7 +80,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
                 client_session(settings.crm) as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
                 _running(
-                    settings, cipher, database, session, Outbox(database, spooled, owner, lease, Witness())
+                    assembled(settings, cipher, database, session, Outbox(database, spooled, owner, lease, Witness()))
                 ) as running,
             ):
                 yield running
@@ -155,80 +115,17 @@ async def client_session(
 
 
 @asynccontextmanager
-async def _running(
-    settings: Settings,
-    cipher: Cipher,
-    database: Database,
-    session: aiohttp.ClientSession,
-    outbox: Outbox,
-) -> AsyncIterator[Daemon]:
-    integrations = create_integrations(settings, session)
-    zone = ZoneInfo(settings.retailcrm.timezone)
-    store = SnapshotStore(database, settings.cache, zone, lambda config: read_configs(integrations, config))
-    spooled = outbox.spool
-    dispatcher = Dispatcher(settings.delivery, settings.breaker, outbox, integrations, store)
-    store.on_change = dispatcher.on_change
-    router = Router(integrations, settings.delivery)
-    idle_seconds = settings.calls.orphan_close_seconds
-    journal = Journal(database, store, router, dispatcher, spooled, idle_seconds=idle_seconds, witness=outbox.witness)
-    replayer = Replayer(spooled, journal, outbox)
-    async with _readable(database.dsn):
-        await store.load_all()
-        await replayer.drain(at_start=True)
-        await outbox.take_over()
-        await journal.recall_open_calls()
-        pages = await shell.parts(database, settings)
-    watch = Watch(settings, Sources(store, database, journal, dispatcher, outbox, time.monotonic()))
-    telephony = Telephony(settings.asterisk, database, store)
-    callers = Callers(integrations, settings.breaker, dispatcher.window)
-    redirector = Redirector(callers, History(database), outbox, telephony.control)
-    listener = ConfigListener(database.dsn, store, settings.cache.heartbeat)
-    loops: dict[str, Coroutine[Any, Any, None]] = {
-        "listener": listener.run(),
-        "snapshot": store.keep_fresh(),
-        "refresh": store.refresh_regularly(),
-        "journal": journal.batcher.run(),
-        "replayer": replayer.run(),
-        "settlements": outbox.settlements.run(),
-        "logs": outbox.logs.run(),
-        "outbox": dispatcher.poll(),
-        "leases": dispatcher.keep_leases(),
-        "closer": Closer(database, journal, store, idle_seconds).run(),
-        "watch": watch.run(),
-        "teller": watch.teller.run(),
-        "retention": Retention(database, settings.retention, [*integrations, makecall.SOURCE, LOGGED_AS]).run(),
-        "clicks": telephony.follower.run(),
-    }
-    async with background(loops) as owner_of_loops:
-        await wait_for(listener.heard, FIRST_LISTEN_SECONDS)
-        found: dict[web.AppKey[Any], object] = {
-            SETTINGS: settings,
-            DATABASE: database,
-            STORE: store,
-            JOURNAL: journal,
-            SPOOL: spooled,
-            DISPATCHER: dispatcher,
-            OUTBOX: outbox,
-            REDIRECTOR: redirector,
-            INTEGRATIONS: integrations,
-            TRACER: Tracer(database, integrations),
-            TELEPHONY: telephony,
-            RETAILCRM_CLIENTS: ClientIds(store, webhooks.CRM),
-            CIPHER: cipher,
-            CONFIGS: ConfigStore(database, cipher, store.expire),
-            UPTIME: Uptime(watch.sources.started_at),
-            FIGURES: outbox.witness.figures,
-            WATCH: watch,
-            METRICS: create_registry(watch),
-            **pages,
-        }
+async def _running(parts: Parts) -> AsyncIterator[Daemon]:
+    async with _readable(parts.database.dsn):
+        await parts.recall()
+        pages = await shell.parts(parts.database, parts.settings)
+    async with background(parts.loops()) as loops:
+        await wait_for(parts.listener.heard, FIRST_LISTEN_SECONDS)
+        found = {**parts.for_handlers(), **pages}
         public, internal = _with(create_public(), found), _with(create_internal(), found)
-        yield Daemon(settings, public, internal, owner_of_loops, journal, dispatcher, outbox)
-        await telephony.close()
-    await redirector.close()
-    await store.close()
-    journal.close()
-    outbox.close()
+        yield Daemon(parts.settings, public, internal, loops, parts.journal, parts.dispatcher, parts.outbox)
+        await parts.telephony.close()
+    await parts.close()
 
 
 @asynccontextmanager

@@ -77,7 +77,7 @@ class ConfigListener:
 
     def _on_heartbeat(self, connection: Connection, pid: int, _: str, __: object) -> None:
         """Count only our own beat: every daemon hears those of the others too."""
-        if pid == connection.get_server_pid():
+        if not connection.is_closed() and pid == connection.get_server_pid():
             self._beat.set()
 
     def _on_change(self, _: object, __: int, ___: str, payload: object) -> None:

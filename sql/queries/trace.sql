@@ -148,9 +148,9 @@ ORDER BY received_timestamp DESC
 LIMIT $2
 
 -- clicks_of_call --
--- The clicks on a number in the CRM that a call came of.
+-- The clicks on a number in the CRM that a call came of, or the manager's half of one.
 SELECT source, code, phone, state, reason, message, pbx_ms, extract(epoch FROM clicked_at)::float8 AS clicked_at
 FROM click_calls
-WHERE enterprise_number = $1 AND call_unique_id = $2
+WHERE enterprise_number = $1 AND (call_unique_id = $2 OR manager_unique_id = $2)
 ORDER BY id
 LIMIT $3

@@ -8,17 +8,17 @@ import asyncpg
 import structlog
 from msgspec import Struct, field
 
-from vochi_integrations import clock
 from vochi_integrations.background import cancelled, wait_for
 from vochi_integrations.db import UNAVAILABLE, Database
 from vochi_integrations.errors import PbxError
-from vochi_integrations.events import canonical
 from vochi_integrations.pbx.control import PbxControl
 from vochi_integrations.pbx.diagnosis import SAYS, of_phone, why
 from vochi_integrations.pbx.following import Click, hear, vanished
+from vochi_integrations.pbx.news import ClickNews
 from vochi_integrations.snapshot import SnapshotStore
 
 LOOK_SECONDS = 0.25
+RETRY_SECONDS = 2.0
 CONFIRM_SECONDS = 2.5
 AGAIN_SECONDS = 5.0
 QUIET_SECONDS = 60.0
@@ -48,11 +48,9 @@ class Follower:
         self._control = control
         self._store = store
         self._watches: list[Watch] = []
-        self._news: dict[int, Click] = {}
-        self._logs: list[dict[str, Any]] = []
+        self._news = ClickNews(database)
         self._questions: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._writing = asyncio.Lock()
         self._since = 0
         self._next_since = 0
         self._renewed_at = 0.0
@@ -60,24 +58,15 @@ class Follower:
     def follow(self, click: Click) -> None:
         """Note what came of the command, and follow the click unless it failed."""
         click.is_closed = click.is_over
-        self._note(click)
-        self._logs.append(_log_row(click, "make_call", call=None))
+        self._news.note(click)
+        self._news.log_click(click, "make_call")
         if not click.is_closed:
             self._watch(Watch(click, look_at=time.monotonic() + CONFIRM_SECONDS))
         self._wake.set()
 
     def note_status(self, enterprise: str, source: str, request: dict[str, object]) -> None:
         """Keep a manager's change of status in the journal of the enterprise."""
-        self._logs.append(
-            {
-                "created_at": clock.now(),
-                "enterprise": enterprise,
-                "integration": source,
-                "event_type": "user_status",
-                "request": request,
-                "status": "success",
-            }
-        )
+        self._news.log(enterprise, source, "user_status", request)
         self._wake.set()
 
     async def run(self) -> None:
@@ -88,7 +77,8 @@ class Follower:
                 await self._step()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
                 log.warning("clicks not followed", error=repr(error))
-            if self._watches or self._news or self._logs:
+                await asyncio.sleep(RETRY_SECONDS)
+            if self._watches or self._news:
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 await wait_for(self._wake, LEASE_SECONDS)
@@ -97,16 +87,16 @@ class Follower:
         """Write what is known; another daemon follows what is left."""
         await cancelled(self._questions)
         try:
-            await self._write()
+            await self._news.write()
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             log.warning("clicks not written", error=repr(error))
 
     async def _step(self) -> None:
-        await self._write()
+        await self._news.write()
         await self._keep()
         if self._watches:
             await self._listen()
-            await self._write()
+            await self._news.write()
 
     def _watch(self, watch: Watch) -> None:
         since = watch.click.since
@@ -161,7 +151,7 @@ class Follower:
         elif click.is_over:
             self._finish(watch)
         else:
-            self._note(click)
+            self._news.note(click)
 
     def _look(self) -> None:
         """Ask the PBX about clicks of which nothing was heard for too long."""
@@ -213,7 +203,7 @@ class Follower:
         watch.look_at = time.monotonic() + (QUIET_SECONDS if watch.click.call else AGAIN_SECONDS)
         if watch.click.state == "taken":
             watch.click.state = "ringing"
-            self._note(watch.click)
+            self._news.note(watch.click)
 
     def _is_gone(self, watch: Watch) -> None:
         """Give the last events a moment: a host sends them one after the other."""
@@ -233,57 +223,6 @@ class Follower:
         click.message = said.format(code=click.code) if said else None
         click.is_closed = True
         self._watches.remove(watch)
-        self._note(click)
-        self._logs.append(_log_row(click, "make_call:outcome", call=click.call or None))
+        self._news.note(click)
+        self._news.log_click(click, "make_call:outcome")
         log.info("click over", enterprise=click.enterprise, state=click.state, reason=click.reason, call=click.call)
-
-    def _note(self, click: Click) -> None:
-        if click.id:
-            self._news[click.id] = click
-
-    async def _write(self) -> None:
-        """Write what is new; it is kept until PostgreSQL takes it."""
-        async with self._writing:
-            if self._news:
-                rows = [_row(click) for click in self._news.values()]
-                await self._database.execute("settle_clicks", canonical(rows), timeout=TIMEOUT)
-                for row in rows:
-                    if _row(self._news[row["id"]]) == row:
-                        del self._news[row["id"]]
-            if self._logs:
-                logs = self._logs[:]
-                await self._database.execute("write_logs", canonical(logs), timeout=TIMEOUT)
-                del self._logs[: len(logs)]
-
-
-def _row(click: Click) -> dict[str, Any]:
-    return {
-        "id": click.id,
-        "state": click.state,
-        "reason": click.reason,
-        "message": click.message,
-        "pbx_ms": click.pbx_ms,
-        "manager_unique_id": click.manager or None,
-        "call_unique_id": click.call or None,
-        "finished": click.is_closed,
-    }
-
-
-def _log_row(click: Click, event_type: str, *, call: str | None) -> dict[str, Any]:
-    failed = click.state == "failed"
-    return {
-        "created_at": clock.now(),
-        "enterprise": click.enterprise,
-        "integration": click.source,
-        "event_type": event_type,
-        "request": {
-            "code": click.code,
-            "phone": click.phone,
-            "userId": click.user or None,
-            "externalPhone": click.external_phone or None,
-        },
-        "response": {"state": click.state, "reason": click.reason, "pbx_ms": click.pbx_ms},
-        "status": "error" if failed else "success",
-        "error": (click.message or click.reason) if failed else None,
-        "call": call,
-    }
