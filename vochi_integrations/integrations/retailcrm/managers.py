@@ -16,16 +16,17 @@ READINGS = 2
 
 
 async def read_employees(client: PacedClient, config: RetailCrmConfig) -> list[Employee]:
-    """Return every user. Raises DeliveryError, also when the list is empty or not whole.
+    """Return every user. Raises DeliveryError, also when the list is not whole.
 
-    A list that changes while it is read page by page is read once more.
+    A list that changes while it is read page by page is read once more. What is to be thought of an empty one, its
+    reader decides (`integrations.extensions.is_mass_disappearance`).
     """
     for _ in range(READINGS):
         found, promised = await _read_pages(client, config)
         if promised in (None, len(found)):
             break
-    if not found or promised not in (None, len(found)):
-        raise _incomplete(f"{len(found)} users of {promised or 0}")
+    if promised not in (None, len(found)):
+        raise _incomplete(f"{len(found)} users of {promised}")
     return found
 
 
