@@ -10,7 +10,7 @@ from vochi_integrations.admin import assets, headers, i18n
 from vochi_integrations.admin.attempts import Attempts
 from vochi_integrations.admin.links import GUESSABLE
 from vochi_integrations.admin.live import Live
-from vochi_integrations.admin.pages import access, calls, connection, diagnostics, journal, managers, settings
+from vochi_integrations.admin.pages import access, calls, connection, diagnostics, journal, managers, settings, who_gets
 from vochi_integrations.admin.pages.managers import ROSTERS
 from vochi_integrations.admin.render import add_templates
 from vochi_integrations.admin.roster import Rosters
@@ -30,6 +30,7 @@ PAGES = (
     journal.routes,
     calls.routes,
     diagnostics.routes,
+    who_gets.routes,
 )
 
 
