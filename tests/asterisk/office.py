@@ -138,5 +138,7 @@ async def office(lab: Lab, asterisk: PrivateAsterisk, **overrides: Any) -> Async
         try:
             yield Office(lab, asterisk, daemon, listener)
         finally:
-            await asterisk.quiet()
-            listener.stop()
+            try:
+                await asterisk.quiet()
+            finally:
+                listener.stop()

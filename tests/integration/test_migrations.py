@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -21,17 +19,6 @@ COLUMNS = """
 INDEXES = (
     "SELECT indexname, regexp_replace(indexdef, ' ON .*USING', '') AS text FROM pg_indexes WHERE schemaname = 'public'"
 )
-
-
-@pytest.fixture
-async def empty(server: str) -> AsyncIterator[str]:
-    """The DSN of a database with nothing in it."""
-    connection = await asyncpg.connect(server)
-    await connection.execute("DROP DATABASE IF EXISTS vochi_empty WITH (FORCE)")
-    await connection.execute("CREATE DATABASE vochi_empty")
-    yield urlunsplit(urlsplit(server)._replace(path="/vochi_empty"))
-    await connection.execute("DROP DATABASE vochi_empty WITH (FORCE)")
-    await connection.close()
 
 
 async def test_an_empty_database_gets_every_table_and_a_second_run_does_nothing(empty: str) -> None:

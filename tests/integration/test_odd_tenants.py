@@ -132,9 +132,8 @@ async def test_a_card_that_a_killed_daemon_may_have_shown_is_closed_at_the_end(l
     assert [row["reason"] for row in await lab.deliveries(kind="popup")] == ["interrupted"]
 
 
-async def test_older_tables_get_every_column_the_daemon_reads(dsn: str, tmp_path: Path) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+async def test_older_tables_get_every_column_the_daemon_reads(empty: str, tmp_path: Path) -> None:
+    connection = await asyncpg.connect(empty)
     await connection.execute((Path(__file__).parents[1] / "samples" / "live_database.sql").read_text())
     await connection.execute(
         """ALTER TABLE users DROP follow_me_number, DROP is_admin; ALTER TABLE gsm_lines DROP phone_number;
@@ -143,8 +142,8 @@ async def test_older_tables_get_every_column_the_daemon_reads(dsn: str, tmp_path
            ALTER TABLE call_events DROP data_source CASCADE, DROP received_timestamp CASCADE,
                DROP event_timestamp CASCADE"""
     )
-    await migrate(dsn)
-    async with Lab.open(dsn, connection, tmp_path) as lab, lab.daemon() as daemon:
+    await migrate(empty)
+    async with Lab.open(empty, connection, tmp_path) as lab, lab.daemon() as daemon:
         assert (await daemon.get("/health"))[1]["status"] == "ok"
     await connection.close()
 
