@@ -79,6 +79,8 @@ async def test_a_host_that_is_down_is_left_alone_for_a_while(pbx: SshPbx) -> Non
         began = time.monotonic()
         await reason(hosts)
         assert time.monotonic() - began < 0.05
+        with pytest.raises(PbxError, match="connection refused"):
+            await hosts.run(HOST, "uptime", 2, urgent=True)
     finally:
         await hosts.close()
 

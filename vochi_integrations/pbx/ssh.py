@@ -50,10 +50,13 @@ class SshHost:
     def is_open(self) -> bool:
         return self._connection is not None
 
-    async def run(self, command: str, seconds: float) -> Output:
-        """Run a command within so many seconds, connecting included. Raises PbxError; the command may have run then."""
+    async def run(self, command: str, seconds: float, *, urgent: bool = False) -> Output:
+        """Run a command within so many seconds, connecting included. Raises PbxError; the command may have run then.
+
+        An urgent command, which a person waits for, is tried also while the host is left alone.
+        """
         self._used_at = time.monotonic()
-        if not self._breaker.allows(self._used_at):
+        if not urgent and not self._breaker.allows(self._used_at):
             raise PbxError("pbx_paused", "the PBX did not answer a moment ago and is not asked for a while")
         self._breaker.begin()
         try:
@@ -80,6 +83,8 @@ class SshHost:
             raise PbxError("pbx_timeout", "the PBX did not answer in time") from None
         except BROKEN as error:
             raise PbxError(*_describe(error)) from error
+        if done.exit_status is None and done.exit_signal is None:
+            raise PbxError("pbx_unreachable", "PBX unreachable: the connection broke before the command had ended")
         return Output(done.exit_status, str(done.stdout or "")[:OUTPUT])
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
@@ -193,8 +198,8 @@ class SshHosts:
             found = self._hosts[address] = SshHost(address, self._settings)
         return found
 
-    async def run(self, address: str, command: str, seconds: float) -> Output:
-        return await self.host(address).run(command, seconds)
+    async def run(self, address: str, command: str, seconds: float, *, urgent: bool = False) -> Output:
+        return await self.host(address).run(command, seconds, urgent=urgent)
 
     async def close(self) -> None:
         await cancelled([host.owner for host in self._hosts.values()])
