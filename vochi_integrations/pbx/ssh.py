@@ -19,6 +19,11 @@ REOPEN_SECONDS = 1.0
 KEEPALIVES = 2
 OUTPUT = 1_000_000
 BROKEN = (asyncssh.Error, OSError)
+REFUSED: dict[type[Exception], str] = {
+    asyncssh.HostKeyNotVerifiable: "the PBX's host key is not the one in asterisk.known_hosts",
+    asyncssh.KeyExchangeFailed: "asterisk.known_hosts has a key of another type, or no SSH algorithm is in common",
+    asyncssh.PermissionDenied: "the PBX does not accept our SSH key",
+}
 
 log = structlog.get_logger()
 
@@ -172,10 +177,9 @@ def _read_files(asterisk: settings.Asterisk) -> tuple[object, object]:
 
 def _describe(error: Exception) -> tuple[str, str]:
     """Return a reason and what to tell, without addresses and names."""
-    if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        return "pbx_login", "the PBX's host key is not the one in asterisk.known_hosts"
-    if isinstance(error, asyncssh.PermissionDenied):
-        return "pbx_login", "the PBX does not accept our SSH key"
+    refused = next((words for kind, words in REFUSED.items() if isinstance(error, kind)), "")
+    if refused:
+        return "pbx_login", refused
     if isinstance(error, asyncssh.ChannelOpenError):
         return "pbx_refused", "the PBX takes no more commands now"
     if isinstance(error, ConnectionRefusedError):
