@@ -29,6 +29,8 @@ async def add_enterprise(
         raise SettingsError(f"--number must be 1 to 10 digits, not {number!r}")
     numbers = _extensions(extensions or "")
     async with db.connected(dsn) as database:
+        if token and (other := await database.fetch("other_with_token", number, token.strip())):
+            raise StartupError(f"enterprise {number} not saved: {other[0]['number']} has this token already")
         try:
             (row,) = await database.fetch("add_enterprise", number, name, token, secret, ip)
             await database.execute("add_extensions", number, numbers)

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
+import phonenumbers
 from msgspec import Meta, Struct, field
 
 from vochi_integrations.errors import SettingsError
 
 ENVIRONMENT = re.compile(r"VOCHI_([A-Z]+(?:_[A-Z]+)*)__([A-Z_]+)")
+ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
 PROGRAM = re.compile(r"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./-]+)*")
 CONTEXT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LINE_CONTEXT = re.compile(r"(?:[A-Za-z0-9_-]*\{line\}[A-Za-z0-9_-]*)?")
@@ -220,6 +222,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             table[key] = text
     settings = _convert(tables)
     _check_zone(settings.retailcrm.timezone)
+    _check_region(settings.retailcrm.region)
+    _check_origin(settings.server.public_url)
     _check_pbx(settings.asterisk)
     return settings
 
@@ -301,6 +305,17 @@ def _check_zone(name: str) -> None:
         ZoneInfo(name)
     except (ValueError, LookupError, OSError):
         raise SettingsError(f"retailcrm.timezone: there is no time zone {name!r}") from None
+
+
+def _check_region(name: str) -> None:
+    if name not in phonenumbers.SUPPORTED_REGIONS:
+        raise SettingsError(f"retailcrm.region: {name!r} is not a country of two capital letters, like BY")
+
+
+def _check_origin(url: str) -> None:
+    """Cookies, links and the proof of origin are of an origin: a folder in it would fit none of them."""
+    if url and not ORIGIN.fullmatch(url):
+        raise SettingsError(f"server.public_url: {url!r} must look like https://bot.example.com, without a path")
 
 
 def _check_pbx(asterisk: Asterisk) -> None:

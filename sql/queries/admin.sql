@@ -83,5 +83,7 @@ WHERE number = $2
 RETURNING id
 
 -- revoke_admin_links --
--- Take back the links of an enterprise; the sessions made with them die with them.
-DELETE FROM admin_links WHERE enterprise_number = $1 RETURNING id
+-- Take back the links of an enterprise but the one that session $2 was made with; their sessions die with them.
+DELETE FROM admin_links
+WHERE enterprise_number = $1 AND id NOT IN (SELECT token_id FROM admin_sessions WHERE id = $2)
+RETURNING id

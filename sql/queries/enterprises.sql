@@ -50,6 +50,10 @@ JOIN shops s ON s.id = l.shop_id
 WHERE u.line_name IS NOT NULL
 ORDER BY id
 
+-- other_with_token --
+-- Another enterprise whose PBX sends this token.
+SELECT number FROM enterprises WHERE number <> $1 AND trim(name2) = $2 ORDER BY number LIMIT 1
+
 -- add_enterprise --
 -- Create an enterprise, or set the given values of one that exists.
 INSERT INTO enterprises (number, name, name2, secret, ip, active)

@@ -42,6 +42,17 @@ class TestConfig:
             status, answer = await company.call("PUT", "config", data=form)
             assert (status, answer["config"]["domain"], answer["config"]["enabled"]) == (200, "b.retailcrm.ru", True)
 
+    async def test_json_that_is_called_a_form_is_json(self, lab: Lab) -> None:
+        """`curl -d` does so; read as a form it would be one key without a value, and stored."""
+        await add_bare_company(lab)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with office(lab) as company:
+            body = b' {"config": {"domain": "a.retailcrm.ru", "enabled": true}}'
+            assert (await company.call("PUT", "config", data=body, headers=headers))[0] == 200
+            assert await company.stored() == {"domain": "a.retailcrm.ru", "enabled": True}
+            for broken in (b'{"domain": ', b"[1]"):
+                assert (await company.call("PUT", "config", data=broken, headers=headers))[0] == 400
+
     @pytest.mark.parametrize(
         "body",
         [

@@ -85,10 +85,17 @@ class TestManagers:
             assert answer["mass_disappearance"] is True, "one of three is gone"
             assert (await company.stored())["user_extensions"] == {"1000": "150", "1001": "151", "5": "152"}
 
-    @pytest.mark.parametrize("user_list", ["empty", "partial"])
-    async def test_a_list_that_is_not_whole_is_an_error(self, lab: Lab, user_list: str) -> None:
+    async def test_an_empty_list_is_shown_and_changes_nothing(self, lab: Lab) -> None:
         await connect(lab, u1000="150")
-        lab.crm.switch(user_list=user_list)
+        lab.crm.switch(user_list="empty")
+        async with office(lab) as company:
+            status, answer = await company.get("managers")
+            assert (status, answer["users"], answer["total"], answer["mass_disappearance"]) == (200, [], 0, True)
+            assert (await company.stored())["user_extensions"] == {"1000": "150"}
+
+    async def test_a_list_that_is_not_whole_is_an_error(self, lab: Lab) -> None:
+        await connect(lab, u1000="150")
+        lab.crm.switch(user_list="partial")
         async with office(lab) as company:
             status, answer = await company.get("managers")
             assert (status, answer["error"]) == (502, "crm_unreachable")
@@ -133,7 +140,6 @@ class TestSaving:
             {"1000": "151", "Анна": "152"},
             {"1000": True},
             {"1000": ["150"]},
-            {},
             [],
             "150",
             None,
@@ -147,6 +153,13 @@ class TestSaving:
             assert (status, answer["error"]) == (400, "bad_request")
             assert (await company.stored())["user_extensions"] == {"1000": "150"}
             assert company.codes == {}
+
+    async def test_a_patch_that_names_nobody_changes_nobody(self, lab: Lab) -> None:
+        await connect(lab, u1000="150")
+        async with office(lab) as company:
+            status, answer = await company.post("save-extensions", {"extensions": {}})
+            assert (status, answer["saved_extensions"]) == (200, {"1000": "150"})
+            assert company.codes == {ANNA: "150"}, "the CRM is told what we have"
 
     async def test_forms(self, lab: Lab) -> None:
         await connect(lab)
@@ -171,6 +184,20 @@ class TestSaving:
             assert company.codes == {BORIS: "151", VERA: "152"}
             assert (await company.stored())["user_extensions"] == {"1001": "151", "1002": "152"}
             assert "unpushed_extensions" not in await company.stored()
+
+    @pytest.mark.parametrize("told_by", ["register", "sync-extensions"])
+    async def test_a_removal_the_crm_knows_of_is_forgotten(self, lab: Lab, told_by: str) -> None:
+        """Else an extension that the CRM gives the same user one day would be taken away too."""
+        await connect(lab, u1000="150", u1001="151")
+        async with office(lab, crm__request_timeout=0.3) as company:
+            lab.crm.switch(fault=Fault.OUTAGE)
+            assert (await company.post("save-extensions", {"extensions": {"1000": None}}))[1]["synced"] is False
+            lab.crm.switch(fault=None)
+            give(lab, u1001="151")
+            assert (await company.post(told_by, {}))[0] == 200
+            assert not (await company.stored()).get("unpushed_extensions")
+            give(lab, u1000="150", u1001="151")
+            assert (await company.post("sync-extensions"))[1]["imported_extensions"] == {"1000": "150"}
 
     async def test_a_module_that_was_never_registered(self, lab: Lab) -> None:
         await connect(lab)

@@ -138,4 +138,5 @@ async def office(lab: Lab, asterisk: PrivateAsterisk, **overrides: Any) -> Async
         try:
             yield Office(lab, asterisk, daemon, listener)
         finally:
+            await asterisk.quiet()
             listener.stop()

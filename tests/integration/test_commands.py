@@ -165,6 +165,12 @@ async def test_without_a_dsn_the_embedded_database_is_used_and_keeps_its_rows(fo
     assert await run(*added, cwd=folder, **state) == (0, "enterprise 0367 added\n", "")
     assert await run(*added, cwd=folder, **state) == (0, "enterprise 0367 updated\n", "")
     assert await run("migrate", cwd=folder, **state) == (0, "the database is up to date\n", "")
+    token = added[added.index("--token") + 1]
+    code, _, errors = await run("enterprise", "add", "--number", "0368", "--token", token, cwd=folder, **state)
+    assert (code, errors.splitlines()[0]) == (
+        1,
+        "vochi-integrations: enterprise 0368 not saved: 0367 has this token already",
+    )
     code, _, errors = await run("enterprise", "add", "--number", "12x", cwd=folder, **state)
     assert (code, "12x" in errors) == (2, True)
     assert not (folder / "embedded" / "postgres" / "postmaster.pid").exists()

@@ -1,6 +1,7 @@
 """Who gets in, for how long, and who does not (contract, Admin API and sign-in)."""
 
 import asyncio
+import html
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -212,6 +213,22 @@ async def test_admin_link_prints_an_address_that_signs_in(lab: Lab) -> None:
         assert (await visitor.get()).status == 401
 
 
+@pytest.mark.parametrize("by", ["another", "itself"])
+async def test_a_removal_of_the_integration_ends_the_sessions_of_links(
+    lab: Lab, daemon: DaemonUnderTest, visitor: Visitor, by: str
+) -> None:
+    """But whoever removed it in such a session can connect it anew."""
+    link, config = await invited(lab.dsn, secret=SECRET), f"config/{NUMBER}"
+    assert (await visitor.get(link)).status == 303
+    if by == "another":
+        assert (await daemon.send("DELETE", f"{daemon.internal}/api/{config}"))[0] == 200
+    else:
+        assert (await visitor.ask("DELETE", f"{ROOT}api/{config}")).status == 200
+    assert (await visitor.get()).status == (401 if by == "another" else 200)
+    async with visiting(daemon) as other:
+        assert (await other.get(link)).status == (403 if by == "another" else 303)
+
+
 async def test_admin_link_of_no_enterprise_is_one_line(lab: Lab) -> None:
     code, out, errors = await run("admin-link", "77", cwd=lab.folder, VOCHI_DATABASE__DSN=lab.dsn)
     assert (code, out, errors) == (1, "", "vochi-integrations: there is no enterprise 77\n")
@@ -280,6 +297,19 @@ async def test_an_expired_or_foreign_session_at_the_provider_is_not(
     )
     visitor.cookies["session_token"] = "some"
     assert (await visitor.get()).status == status
+
+
+async def test_a_name_is_text_whatever_is_in_it(lab: Lab, visitor: Visitor) -> None:
+    name = "<b>100% %(number)s {{ 1 }}"
+    user = await lab.sql.fetchval(
+        "INSERT INTO users(enterprise_number, first_name, is_admin) VALUES ($1, $2, true) RETURNING id", NUMBER, name
+    )
+    await lab.sql.execute("INSERT INTO user_sessions(session_token, user_id) VALUES ('named', $1)", user)
+    visitor.cookies["session_token"] = "named"
+    page = await visitor.get()
+    assert page.status == 200
+    assert html.escape(name) in page.text
+    assert name not in page.text
 
 
 @pytest.mark.parametrize("is_admin", [False, None])
@@ -390,6 +420,17 @@ async def test_a_browser_may_be_signed_in_to_several_enterprises(lab: Lab, visit
         assert (await visitor.get(f"{ROOT}?enterprise_number={number}")).title == f"Company {number} RetailCRM"
 
 
+async def test_a_browser_may_be_signed_in_to_many_enterprises(lab: Lab, visitor: Visitor) -> None:
+    """Only so many cookies are looked at; that of the enterprise asked for is always one of them."""
+    numbers = [str(number) for number in range(500, 512)]
+    for number in numbers:
+        await lab.add_company(number, token=f"token-{number}", extensions=())
+        answer = await visitor.get(f"{ROOT}?enterprise_number={number}&token={await token_of(lab, number)}")
+        assert answer.status == 303
+    for number in numbers:
+        assert (await visitor.get(f"{ROOT}?enterprise_number={number}")).title == f"Company {number} RetailCRM"
+
+
 async def test_signing_in_again_replaces_the_session_of_this_browser(lab: Lab, visitor: Visitor) -> None:
     token = await signed_in(lab, visitor)
     before = dict(visitor.cookies)
@@ -449,6 +490,9 @@ async def test_an_administrator_sees_who_is_in_and_ends_it(lab: Lab, daemon: Dae
         ({"Origin": None, "Referer": "https://bot.example.com@evil.example.com/"}, 403),
         ({"Origin": None, "Referer": "//bot.example.com"}, 403),
         ({"Origin": "http://bot.example.com"}, 403),
+        ({"Origin": "http://bot.example.com", "Host": "bot.example.com"}, 403),
+        ({"Origin": "https://bot.example.com", "Host": "bot.example.com"}, 303),
+        ({"Origin": "http://10.0.0.5:8019", "Host": "10.0.0.5:8019"}, 303),
         ({"Origin": "https://bot.example.com"}, 303),
         ({"Origin": None, "Referer": "https://bot.example.com/retailcrm-admin/?enterprise_number=0367"}, 303),
         ({"Origin": None, "Referer": "https://BOT.example.com:443/x"}, 303),

@@ -238,3 +238,12 @@ async def test_what_others_saved_meanwhile_is_no_difference(site: Site) -> None:
     await expect(page.get_by_text("Расхождения с CRM")).to_have_count(0)
     await page.get_by_role("button", name="Обновить").click()
     await expect(page.locator("#staff-notes")).to_contain_text("Список менеджеров обновлен")
+
+
+async def test_a_number_that_lost_cards_is_named_where_it_is_given(site: Site) -> None:
+    await connected(site, {"16": "150"})
+    page = await site.page("/managers?extension=157")
+    await expect(page.get_by_text("Номер 157 никому не назначен")).to_be_visible()
+    page = await site.page("/managers?extension=%3Cb%3E")
+    await expect(row_of(page, "Анна Иванова")).to_be_visible()
+    await expect(page.get_by_text("никому не назначен")).to_have_count(0)

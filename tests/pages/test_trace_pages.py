@@ -17,6 +17,7 @@ from tests.kinds import C, by_time, dial, hangup, start, talk
 from tests.lab import API_KEY, NUMBER, Lab, eventually, until
 from tests.pages.site import TELEPHONE, Site
 from vochi_integrations.admin import live
+from vochi_integrations.emulators.retailcrm import Customer
 
 MAPPED = {"1000": "150", "1001": "151"}
 CONFIG = """
@@ -214,6 +215,25 @@ async def test_the_checks_are_made_and_the_report_is_of_this_company_only(office
     assert "150" in text
     for foreign in ("0400", API_KEY, "375290000400", "375290000099", C, "secret-0367"):
         assert foreign not in text, foreign
+
+
+async def test_who_would_get_a_call_is_asked_and_told(office: Site) -> None:
+    office.lab.account.customers[C] = Customer(7, "Виктор", "Жук", C, manager_id=1001)
+    page = await office.page("/diagnostics")
+    asked = page.locator("#who-gets")
+    await asked.get_by_label("Номер клиента").fill(f"+{C}")
+    await asked.get_by_role("button", name="Узнать").click()
+    await expect(asked).to_contain_text("Добавочный 151")
+    await expect(asked).to_contain_text("ответственный в RetailCRM")
+    await asked.get_by_label("Номер клиента").fill("375290000009")
+    await asked.get_by_role("button", name="Узнать").click()
+    await expect(asked).to_contain_text("Как обычно, по настройкам АТС")
+    await asked.get_by_label("Номер клиента").fill("12345678901234567890")
+    await asked.get_by_role("button", name="Узнать").click()
+    await expect(asked).to_contain_text("Введите номер телефона")
+    assert not office.lab.popups
+    unscripted = await office.page(f"/diagnostics/who-gets?phone={C}", java_script_enabled=False)
+    await expect(unscripted.locator("#who-gets")).to_contain_text("Добавочный 151")
 
 
 async def test_both_pages_are_english_when_asked(office: Site) -> None:

@@ -1,10 +1,12 @@
 """The request's language: Russian unless it is known, and its plural forms."""
 
+import re
 from contextvars import copy_context
 
 import pytest
 
 from vochi_integrations.admin.i18n import gettext, language, load_languages, ngettext, use_language
+from vochi_integrations.paths import folder
 
 
 def said(name: str, text: str) -> str:
@@ -33,3 +35,10 @@ def test_what_has_no_translation_is_told_as_it_was_written() -> None:
 
 def test_numbers_without_forms_of_their_own_take_the_two_that_were_written() -> None:
     assert [ngettext("один", "много", number) for number in (1, 2)] == ["один", "много"]
+
+
+def test_templates_trust_only_what_they_say_themselves() -> None:
+    """`_` marks its text as safe: of a value, such as a name, that would make markup."""
+    for file in (folder("templates") / "admin").glob("*.html"):
+        calls = re.findall(r"(?<!\w)n?(?:_|gettext)\((.)", file.read_text(encoding="utf-8"))
+        assert set(calls) <= {'"'}, file.name

@@ -68,6 +68,7 @@ class TestConfig:
             ("https://demo.retailcrm.ru/", "https://demo.retailcrm.ru"),
             (" https://demo.retailcrm.ru/admin?x=1 ", "https://demo.retailcrm.ru"),
             ("demo.retailcrm.ru:8443", "https://demo.retailcrm.ru:8443"),
+            ("демо.retailcrm.ru", "https://xn--d1acvi.retailcrm.ru"),
             ("https://[2606:4700::1111]", "https://[2606:4700::1111]"),
         ],
     )
@@ -91,6 +92,15 @@ class TestConfig:
             "db.internal",
             "100.64.0.1",
             "https://[::ffff:127.0.0.1]",
+            "https://[v1.a:b]",
+            "１２７.0.0.1",
+            "127.1",
+            "0x7f.0.0.0x1.",
+            "0177.0.0.1",
+            "localhost.",
+            "db.internal.",
+            "demo retailcrm.ru",
+            "demo.retailcrm.ru%00.evil.com",
         ],
     )
     def test_addresses_inside_are_refused(self, domain: str) -> None:

@@ -71,6 +71,12 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
         ("[secrets]\nkeys = [1]", "secrets.keys"),
         ('[calls]\nrecord_owner = "middle"', "calls.record_owner"),
         ('[retailcrm]\ntimezone = "Mars/Base"', "retailcrm.timezone"),
+        ('[retailcrm]\nregion = "Belarus"', "retailcrm.region"),
+        ('[server]\npublic_url = "bot.example.com"', "server.public_url"),
+        ('[server]\npublic_url = "https://bot.example.com/vochi"', "server.public_url"),
+        ('[server]\npublic_url = "ftp://bot.example.com"', "server.public_url"),
+        ('[server]\npublic_url = "https://user@bot.example.com"', "server.public_url"),
+        ('[server]\npublic_url = "https://bot.example.com "', "server.public_url"),
         ("[server", "config.toml"),
     ],
 )
@@ -124,6 +130,8 @@ def test_a_dsn_in_a_message_has_no_password(dsn: str, masked: str) -> None:
 def test_the_public_address() -> None:
     assert Settings().public_url == "http://127.0.0.1:8019"
     assert load(None, {"VOCHI_SERVER__PUBLIC_URL": "https://bot.example.com/"}).public_url == "https://bot.example.com"
+    for url in ("http://127.0.0.1:8119", "http://[::1]:8119", "https://Bot.example.com:443"):
+        assert load(None, {"VOCHI_SERVER__PUBLIC_URL": url}).public_url == url
 
 
 def test_credentials_of_systemd_beat_the_file_and_the_environment_beats_them(tmp_path: Path) -> None:

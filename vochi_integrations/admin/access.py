@@ -59,7 +59,7 @@ def enterprise_of(request: web.Request) -> str | None:
 async def _viewers(request: web.Request, wanted: str | None) -> list[Viewer]:
     """Return whoever the cookies speak for; the provider's is read only when ours do not open the door."""
     app = request.app
-    cookies = signin.own_cookies(request)[:COOKIES_READ]
+    cookies = signin.own_cookies(request, wanted)[:COOKIES_READ]
     own = await own_viewers(app[DATABASE], app[SETTINGS].auth, cookies)
     if any(wanted in (None, viewer.enterprise) for viewer in own):
         return own

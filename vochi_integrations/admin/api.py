@@ -43,8 +43,9 @@ async def save_config(request: web.Request, desk: Desk) -> object:
     return {"enterprise_number": desk.number, "config": config}
 
 
-async def remove_config(_request: web.Request, desk: Desk) -> object:
-    removal = await connect.remove(desk)
+async def remove_config(request: web.Request, desk: Desk) -> object:
+    viewer = request.get(VIEWER)
+    removal = await connect.remove(desk, viewer.session if viewer is not None else b"")
     if removal.error is None:
         return {"success": True, "message": gettext(REMOVED)}
     return {"success": True, "message": gettext(REMOVED_HERE), **_failure(removal.error, desk.crm)}

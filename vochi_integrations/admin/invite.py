@@ -2,7 +2,7 @@
 
 from vochi_integrations import db
 from vochi_integrations.admin.links import NUMBER, link, new_token, new_token_id
-from vochi_integrations.admin.sessions import jwt_secret
+from vochi_integrations.admin.sessions import jwt_secret, revoke
 from vochi_integrations.errors import BadRequestError, StartupError
 from vochi_integrations.settings import Settings
 
@@ -22,8 +22,8 @@ async def revoke_links(dsn: str, number: str) -> str:
     """Take back the links of an enterprise and the sessions made with them; return what was done."""
     _check(number)
     async with db.connected(dsn) as database:
-        revoked = await database.fetch("revoke_admin_links", number)
-    return f"links of enterprise {number} revoked: {len(revoked)}"
+        revoked = await revoke(database, number)
+    return f"links of enterprise {number} revoked: {revoked}"
 
 
 def _check(number: str) -> None:

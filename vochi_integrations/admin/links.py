@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+import warnings
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +19,8 @@ ALGORITHM = "HS256"
 YEAR_SECONDS = 365 * 86400
 LONGEST = 1024
 NUMBER = re.compile(r"[0-9]{1,10}")
+GUESSABLE = 32
+warnings.filterwarnings("ignore", "The HMAC key is")  # of every link, on stderr; the log says it once at the start
 REQUIRED = ["enterprise_number", "source", "jti", "iat", "exp"]
 
 

@@ -19,10 +19,12 @@ def address_of(request: web.Request) -> str:
 
 
 def own_origins(request: web.Request) -> frozenset[str]:
-    """Return the origins at which this very request can have reached us."""
+    """Return the origins at which this very request can have reached us; where https is ours, plain http is not."""
     host = request.headers.get("Host", "").lower()
     asked = {origin_of(f"{scheme}://{host}") for scheme in ("http", "https")}
-    return frozenset(asked | {origin_of(request.app[SETTINGS].public_url.lower())}) - {""}
+    public = origin_of(request.app[SETTINGS].public_url.lower())
+    plain = public.replace("https://", "http://", 1) if is_secure(request) else ""
+    return frozenset(asked - {plain} | {public}) - {""}
 
 
 def is_secure(request: web.Request) -> bool:

@@ -32,7 +32,11 @@ PRODUCT = "RetailCRM"
 
 
 def add_templates(app: web.Application) -> None:
-    """Give an application templates that escape everything, refuse unknown names, and speak the request's language."""
+    """Give an application templates that escape everything, refuse unknown names, and speak the request's language.
+
+    `_("…")` trusts its text, markup and % included: it is for what a template itself says. `spoken(text)` is for all
+    else, a person's name among it.
+    """
     environment = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(folder("templates")),
@@ -45,7 +49,7 @@ def add_templates(app: web.Application) -> None:
     )
     environment.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.filters["when"] = _when
-    environment.globals.update(static=static, language=i18n.language, languages=i18n.LANGUAGES)
+    environment.globals.update(static=static, spoken=i18n.gettext, language=i18n.language, languages=i18n.LANGUAGES)
     for name in environment.list_templates(filter_func=lambda name: name.startswith("admin/")):
         environment.get_template(name)
 

@@ -124,5 +124,13 @@ async def end(database: Database, number: str, ids: list[bytes] | None) -> int:
     return len(await database.fetch("end_admin_sessions", number, ids, timeout=TIMEOUT))
 
 
+async def revoke(database: Database, number: str, *, but: bytes = b"") -> int:
+    """Take back the links of an enterprise and the sessions made with them, but not the session `but`; return how many.
+
+    Sessions of RetailCRM's link end with the integration's token id.
+    """
+    return len(await database.fetch("revoke_admin_links", number, but))
+
+
 def hashed(cookie: str) -> bytes:
     return hashlib.sha256(cookie.encode("utf-8", "surrogateescape")).digest()

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from vochi_integrations.admin import assets, headers, i18n
 from vochi_integrations.admin.attempts import Attempts
+from vochi_integrations.admin.links import GUESSABLE
 from vochi_integrations.admin.live import Live
-from vochi_integrations.admin.pages import access, calls, connection, diagnostics, journal, managers, settings
+from vochi_integrations.admin.pages import access, calls, connection, diagnostics, journal, managers, settings, who_gets
 from vochi_integrations.admin.pages.managers import ROSTERS
 from vochi_integrations.admin.render import add_templates
 from vochi_integrations.admin.roster import Rosters
@@ -18,6 +20,8 @@ from vochi_integrations.db import Database
 from vochi_integrations.keys import JWT_SECRET
 from vochi_integrations.settings import Settings
 
+log = structlog.get_logger()
+
 PAGES = (
     access.routes,
     connection.routes,
@@ -26,6 +30,7 @@ PAGES = (
     journal.routes,
     calls.routes,
     diagnostics.routes,
+    who_gets.routes,
 )
 
 
@@ -33,8 +38,11 @@ async def parts(database: Database, settings: Settings) -> Mapping[web.AppKey[An
     """Return what the pages' handlers find in their application."""
     i18n.load_languages()
     assets.assets()
+    secret = await jwt_secret(database, settings.auth)
+    if len(secret.reveal()) < GUESSABLE:
+        log.warning("auth.jwt_secret is short: whoever guesses it signs in everywhere", characters_advised=GUESSABLE)
     return {
-        JWT_SECRET: await jwt_secret(database, settings.auth),
+        JWT_SECRET: secret,
         ATTEMPTS: Attempts(settings.auth.attempts),
         calls.LIVE: Live(),
         ROSTERS: Rosters(),

@@ -106,9 +106,10 @@ def _printable(text: str) -> str:
     return "".join(char for char in text if char.isprintable()).encode(errors="ignore").decode()
 
 
-def own_cookies(request: web.Request) -> list[str]:
-    """Return our session cookies; there is one for each enterprise the browser has signed in to."""
-    return [value for name, value in request.cookies.items() if name.startswith(COOKIE) and value]
+def own_cookies(request: web.Request, wanted: str | None) -> list[str]:
+    """Return our session cookies, that of the wanted enterprise first; there is one for each signed in to."""
+    found = {name: value for name, value in request.cookies.items() if name.startswith(COOKIE) and value}
+    return sorted(found.values(), key=lambda value: value != found.get(f"{COOKIE}{wanted}"))
 
 
 def forget_cookie(request: web.Request, response: web.Response, number: str) -> None:

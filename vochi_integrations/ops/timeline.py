@@ -57,6 +57,11 @@ REFUSALS: Mapping[str, str] = {
     "no_such_extension": deferred("на АТС нет такого добавочного"),
     "bad_part": deferred("номер записан с ошибкой"),
     "pbx_paused": deferred("АТС только что не отвечала, попытки приостановлены"),
+    "not_registered": deferred("телефон сотрудника не зарегистрирован на АТС"),
+    "busy": deferred("телефон сотрудника занят"),
+    "declined": deferred("телефон сотрудника не принял звонок"),
+    "customer_not_dialled": deferred("сотрудник положил трубку раньше, чем АТС набрала клиента"),
+    "not_confirmed": deferred("АТС не подтвердила, что звонок начался"),
 }
 TECHNICAL = frozenset({"bridge_create", "bridge_destroy", "new_callerid"})
 

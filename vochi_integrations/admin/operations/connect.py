@@ -7,9 +7,9 @@ from typing import Any
 from msgspec import Struct
 
 from vochi_integrations import clock
-from vochi_integrations.admin import links
+from vochi_integrations.admin import links, sessions
 from vochi_integrations.admin.operations.desk import CRM, Desk, NotConnectedError
-from vochi_integrations.admin.operations.staff import ours_of
+from vochi_integrations.admin.operations.staff import all_told, ours_of
 from vochi_integrations.configs import Config
 from vochi_integrations.errors import DeliveryError
 from vochi_integrations.integrations.base import Checkup, Registration
@@ -67,7 +67,7 @@ async def register(desk: Desk, fields: Fields) -> Registered:
 
     async def taken() -> None:
         signed = {"client_id": client_id, "token_id": token_id, "registered_at": int(clock.now())}
-        await desk.configs.merge(desk.number, CRM, signed, by=desk.by, action="register")
+        await desk.configs.merge(desk.number, CRM, signed | all_told(config), by=desk.by, action="register")
 
     wanted = _registration(desk, config, client_id, token_id)
     answer = await desk.crm.register(desk.integration.read_config(config), wanted, taken)
@@ -96,11 +96,15 @@ def _lines(desk: Desk, config: Config) -> list[str]:
     return list(dict.fromkeys(number for number in numbers if number.startswith("+") and number[1:].isdigit()))
 
 
-async def remove(desk: Desk) -> Removal:
-    """Take the configuration away: sign-in links and client ids are dead at once; then switch the CRM's module off."""
+async def remove(desk: Desk, session: bytes = b"") -> Removal:
+    """Take the configuration away: sign-in links and client ids are dead at once; then switch the CRM's module off.
+
+    Whoever removes it in a `session` of the command line's link stays, to connect it anew.
+    """
     config, read = await desk.connected()
     if not await desk.configs.drop(desk.number, CRM, by=desk.by):
         raise NotConnectedError("the CRM is not connected")
+    await sessions.revoke(desk.database, desk.number, but=session)
     if not config.get("domain") or read.problem:
         return Removal(None)
     answer = await desk.crm.deactivate(read)

@@ -142,8 +142,6 @@ async def save(desk: Desk, given: Mapping[str, object]) -> Saved:
 
 def read_given(given: Mapping[str, object]) -> Given:
     """Read a patch: null, "" and REMOVE take an extension away. Raises BadRequestError."""
-    if not given:
-        raise BadRequestError('extensions must name at least one user, for example {"19": "150", "22": null}')
     patch = {_user(user): _extension(user, extension) for user, extension in given.items()}
     twice = [extension for extension, count in Counter(filter(None, patch.values())).items() if count > 1]
     if twice:
@@ -192,9 +190,15 @@ async def push(desk: Desk, lost: Mapping[str, str]) -> DeliveryError | None:
     if answer.error is not None:
         if lost:
             await _remember(desk, lost)
-    elif UNPUSHED in config:
+    elif config.get(UNPUSHED):
         await _remember(desk, None)
     return answer.error
+
+
+def all_told(config: Config) -> Config:
+    """Return the patch that forgets what the CRM could not be told up to now; what comes meanwhile is kept."""
+    unpushed = read_ours(config.get(UNPUSHED))
+    return {UNPUSHED: dict.fromkeys(unpushed)} if unpushed else {}
 
 
 async def _remember(desk: Desk, lost: Mapping[str, str] | None) -> None:
@@ -210,7 +214,8 @@ async def sync(desk: Desk) -> Synced:
     imported = importable(ours, theirs)
     if imported:
         await desk.configs.patch_extensions(desk.number, CRM, imported, by=desk.by)
-    error = await push(desk, {}) if merged(ours, theirs) != theirs else None
+    is_told = merged(ours, theirs) == theirs and not config.get(UNPUSHED)
+    error = None if is_told else await push(desk, {})
     if error is not None:
         raise error
     return Synced(

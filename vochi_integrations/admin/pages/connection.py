@@ -152,7 +152,7 @@ async def remove(request: web.Request) -> web.Response:
     desk = desk_here(request)
     response = to_page(page_url(desk.number, ""))
     try:
-        removal = await connect.remove(desk)
+        removal = await connect.remove(desk, request[VIEWER].session)
     except NotConnectedError:
         add_flash(request, response, "info", gettext("Интеграции уже нет."))
         return response

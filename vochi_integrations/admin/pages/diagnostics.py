@@ -12,6 +12,7 @@ from vochi_integrations.admin.charts import Chart, Series, buckets
 from vochi_integrations.admin.i18n import gettext as _
 from vochi_integrations.admin.moments import ago, milliseconds
 from vochi_integrations.admin.pages.links import action_page
+from vochi_integrations.admin.pages.who_gets import form_of
 from vochi_integrations.admin.problems import problem
 from vochi_integrations.admin.render import page_url, render
 from vochi_integrations.admin.sessions import VIEWER
@@ -59,6 +60,7 @@ async def show(request: web.Request) -> web.Response:
         request,
         "admin/diagnostics.html",
         {
+            **form_of(enterprise),
             "lights": lights(found, enterprise, CRM, lane, now=now, say=_),
             "lane": lane,
             "found": found,

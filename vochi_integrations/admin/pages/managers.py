@@ -31,7 +31,8 @@ async def show_managers(request: web.Request) -> web.Response:
     roster, desk = None, desk_here(request)
     if "load" in request.query or await _known(request, desk) is not None:
         roster = _with_all_options(await _roster(request), request.query.get("edit", ""))
-    return show(request, "admin/managers.html", {"staff": roster})
+    wanted = request.query.get("extension", "")
+    return show(request, "admin/managers.html", {"staff": roster, "wanted": wanted if wanted.isdecimal() else ""})
 
 
 @routes.get(f"{ROOT}managers/list")

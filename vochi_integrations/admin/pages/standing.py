@@ -29,6 +29,10 @@ WRONG: Mapping[str, tuple[str, str]] = {
         deferred("Скопируйте его в RetailCRM ещё раз: Настройки → Интеграция → Ключи доступа к API."),
     ),
 }
+UNREADABLE = (
+    deferred("Сохранённый ключ не удаётся прочитать."),
+    deferred("Скопируйте ключ в RetailCRM ещё раз и сохраните его здесь."),
+)
 NOBODY_YET = deferred("Осталось назначить внутренние номера на странице «Сотрудники».")
 
 
@@ -49,7 +53,8 @@ def standing(request: web.Request, desk: Desk, stored: Mapping[str, Any]) -> Sta
         return _told("", deferred("CRM ещё не подключена"), advice)
     by_number = config.enabled and not config.client_id
     if config.problem:
-        what, advice = WRONG.get(config.problem, (config.problem, ""))
+        unknown = UNREADABLE if config.problem.startswith("api_key cannot be read") else (config.problem, "")
+        what, advice = WRONG.get(config.problem, unknown)
         return State(tone="bad", title=Said(what), text=Said(advice))
     if not config.enabled:
         advice = deferred("Звонки не отправляются в CRM. Включите «Активен?» и сохраните.")

@@ -1,5 +1,7 @@
 """A tenant's RetailCRM settings: `integrations_config.retailcrm`, read tolerantly (contract, Set-up)."""
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -14,6 +16,8 @@ from vochi_integrations.events import decoded
 from vochi_integrations.settings import RetailCrm, Secret, Settings
 
 PLAIN = Cipher()
+NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?", re.ASCII | re.IGNORECASE)
+NUMERIC = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?$", re.ASCII | re.IGNORECASE)
 
 
 class Sent(Struct, frozen=True):
@@ -110,7 +114,7 @@ def read_domain(value: object, *, allow_insecure: bool) -> tuple[str, str]:
         return "", "domain is not set"
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
-        host, port = parts.hostname or "", parts.port
+        host, port = _ascii(parts.hostname or ""), parts.port
     except ValueError:
         return "", "domain is not an address"
     if not _is_host(host) or parts.username is not None or parts.scheme not in ("https", "http"):
@@ -121,21 +125,32 @@ def read_domain(value: object, *, allow_insecure: bool) -> tuple[str, str]:
     return f"{parts.scheme}://{shown}" + (f":{port}" if port else ""), ""
 
 
-def _is_host(host: str) -> bool:
-    """Tell whether a host can be looked up at all: labels of up to 63 characters."""
+def _ascii(host: str) -> str:
+    """Return a host as it is looked up, "" when it cannot be; other alphabets' digits become plain ones."""
     try:
-        return bool(host) and bool(host.encode("idna"))
+        return host if ":" in host else host.encode("idna").decode()
     except UnicodeError:
+        return ""
+
+
+def _is_host(host: str) -> bool:
+    """Tell whether this is an address or a name; a name of numbers only is an address written to deceive."""
+    return _is_address(host) or bool(NAME.fullmatch(host) and not NUMERIC.search(host))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
         return False
+    return True
 
 
 def _is_public(host: str) -> bool:
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith((".localhost", ".local", ".internal")):
         return False
-    try:
-        return is_public(host)
-    except ValueError:
-        return "." in host
+    return is_public(host) if _is_address(host) else "." in name
 
 
 def _read_extensions(value: object) -> dict[str, str]:

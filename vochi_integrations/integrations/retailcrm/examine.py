@@ -99,7 +99,9 @@ def _of_codes(codes: Mapping[str, str], users: Mapping[str, str]) -> Finding:
     differing = sorted(code for code in theirs.keys() | users.keys() if theirs.get(code) != users.get(code))
     if differing and users:
         said = say("в CRM и здесь назначены по-разному: {listed}").format(listed=_listed(differing))
-        return _finding("crm_codes", title, "warning", said, say("Откройте «Сотрудники» и нажмите «Синхронизировать»."))
+        return _finding(
+            "crm_codes", title, "warning", said, say("Откройте «Сотрудники» и нажмите «Отправить номера в CRM».")
+        )
     return _finding("crm_codes", title, "ok", say("назначены: {count}").format(count=len(theirs)))
 
 

@@ -16,30 +16,31 @@ READINGS = 2
 
 
 async def read_employees(client: PacedClient, config: RetailCrmConfig) -> list[Employee]:
-    """Return every user. Raises DeliveryError, also when the list is empty or not whole.
+    """Return every user. Raises DeliveryError, also when the list is not whole.
 
-    A list that changes while it is read page by page is read once more.
+    A list that changes while it is read page by page is read once more. What is to be thought of an empty one, its
+    reader decides (`integrations.extensions.is_mass_disappearance`).
     """
     for _ in range(READINGS):
         found, promised = await _read_pages(client, config)
-        if len(found) == promised:
+        if promised in (None, len(found)):
             break
-    if not found or len(found) != promised:
+    if promised not in (None, len(found)):
         raise _incomplete(f"{len(found)} users of {promised}")
     return found
 
 
-async def _read_pages(client: PacedClient, config: RetailCrmConfig) -> tuple[list[Employee], int]:
-    """Return the users of all pages, each once, and how many the CRM says there are."""
+async def _read_pages(client: PacedClient, config: RetailCrmConfig) -> tuple[list[Employee], int | None]:
+    """Return the users of all pages, each once, and how many the CRM says there are, None when it does not say."""
     found: dict[str, Employee] = {}
-    promised = 0
+    promised: int | None = None
     for page in range(1, MOST_PAGES + 1):
         heard = await client.get(config, PATH, {"limit": str(PAGE), "page": str(page)})
-        pagination: object = heard.answer.get("pagination")
+        pagination: object = heard.answer.get("pagination", {})
         if not isinstance(pagination, Mapping):
             raise _incomplete("no pagination")
         found.update((user.id, user) for user in _employees(heard.answer.get("users")))
-        promised = _count(pagination.get("totalCount"))
+        promised = _count(pagination["totalCount"]) if "totalCount" in pagination else None
         if page >= _count(pagination.get("totalPageCount")):
             break
     return list(found.values()), promised
