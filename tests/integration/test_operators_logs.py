@@ -4,10 +4,13 @@ import asyncio
 import json
 from pathlib import Path
 
+from multidict import CIMultiDict
+
 from tests.integration.test_call_path import fresh_id
 from tests.integration.test_commands import run, serving
 from tests.kinds import dial, hangup
 from tests.lab import API_KEY, NUMBER, TOKEN, Lab, until
+from tests.pbx.server import ssh_pbx
 
 SECRETS = (API_KEY, TOKEN, f"secret-{NUMBER}", "bot-token-of-0367", "client-id-of-0367", "token-id-of-0367")
 SECRETS_OF_OPERATOR = ("hook-secret", "operator-bot-token", "jwt-secret-of-ours", "someone-hidden")
@@ -53,6 +56,25 @@ async def test_a_failure_says_what_the_crm_said(lab: Lab) -> None:
         await until(lambda: f"call/event:out {NUMBER} {call} 403" in text_of(logs / "retailcrm.log"))
         await until(lambda: "breaker opened" in text_of(logs / "integration_cache.log"))
     assert "bad_key" in text_of(logs / "retailcrm.log")
+
+
+async def test_a_click_leaves_no_number_in_the_log_and_a_broken_request_no_traceback(lab: Lab) -> None:
+    await lab.add_company()
+    async with ssh_pbx(lab.folder) as pbx:
+        environ = {f"VOCHI_{name.upper()}": str(value) for name, value in pbx.settings().items()}
+        async with serving(lab, **environ) as (process, daemon):
+            query = {"clientId": NUMBER, "phone": PHONE, "userId": "1001"}
+            assert await daemon.send("GET", f"{daemon.public}/retailcrm/make-call", params=query) == (200, "OK")
+            twice = [("Content-Type", "text/plain"), ("Content-Type", "text/plain")]
+            async with daemon.session.post(f"{daemon.public}/dial", data=b"{}", headers=CIMultiDict(twice)) as answer:
+                assert answer.status == 400
+            process.terminate()
+            assert process.stdout is not None
+            out = (await process.stdout.read()).decode()
+    assert PHONE in pbx.commands[0]
+    assert "request refused" in out
+    assert PHONE not in out
+    assert "Traceback" not in out
 
 
 async def _read(stream: asyncio.StreamReader, lines: list[bytes]) -> None:

@@ -337,20 +337,22 @@ async def test_the_beginning_of_a_call_asks_ahead(lab: Lab) -> None:
         assert inquiries(lab) == 1
 
 
-async def test_old_knowledge_answers_at_once_and_is_renewed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_knowledge_is_renewed_and_answers_while_the_crm_says_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(callers, "FRESH_SECONDS", 0.0)
-    async with a_company(lab) as daemon:
-        before = cut(await ask(daemon))[1]
+    monkeypatch.setattr(callers, "FAILED_SECONDS", 0.0)
+    async with a_company(lab, smart_redirect__budget_ms=400) as daemon:
+        assert cut(await ask(daemon))[1] == f"mngr{await id_of(lab, '151')}_{LINE}_1"
         customers(lab, "150")
-        lab.crm.switch(latency_ms=200)
-        assert cut(await ask(daemon))[1] == before
-
-        async def renewed() -> None:
-            assert cut(await ask(daemon))[1] == f"mngr{await id_of(lab, '150')}_{LINE}_1"
-
-        await eventually(renewed)
-        lab.crm.switch(latency_ms=0, fault="outage")
-        assert cut(await ask(daemon))[1] == f"mngr{await id_of(lab, '150')}_{LINE}_1"
+        answer = await ask(daemon)
+        assert cut(answer)[1] == f"mngr{await id_of(lab, '150')}_{LINE}_1"
+        for fault in ("outage", "hang"):
+            lab.crm.switch(fault=fault)
+            milliseconds, again = await timed(daemon, CUSTOMER, lab.session)
+            assert again == answer
+            assert milliseconds < 400
+        lab.crm.switch(fault=None)
 
 
 async def test_a_failing_crm_is_asked_again_after_a_moment_and_not_before(

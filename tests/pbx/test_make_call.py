@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import NUMBER, DaemonUnderTest, Lab, eventually, until
+from tests.lab import NUMBER, DaemonUnderTest, Lab, eventually
 from tests.pbx.server import SshPbx
 
 PHONE = "+375290000001"
@@ -138,6 +138,17 @@ async def test_clicks_within_seconds_are_one_call(lab: Lab, pbx: SshPbx) -> None
         await eventually(again)
 
 
+async def test_another_request_is_another_call(lab: Lab, pbx: SshPbx) -> None:
+    await lab.add_company()
+    async with lab.daemon(**pbx.settings()) as daemon:
+        for way in ways(daemon, {"clientId": NUMBER, "phone": PHONE, "userId": "1001"}):
+            assert await way == (200, "OK")
+        assert await click(daemon, externalPhone="+375172000001") == (200, "OK")
+        assert pbx.commands == [COMMAND.format("151", PHONE)] * 5
+        assert await click(daemon, externalPhone="+375172000001") == (200, "OK")
+        assert len(pbx.commands) == 5
+
+
 async def test_clicks_at_two_daemons_are_one_call_and_both_hear_what_came_of_it(lab: Lab, pbx: SshPbx) -> None:
     await lab.add_company()
     pbx.delay = 0.1
@@ -170,6 +181,23 @@ async def test_a_pbx_that_says_nothing_costs_no_more_than_the_timeout(lab: Lab, 
         began = time.monotonic()
         assert await click(daemon) == (502, "the PBX did not answer in time")
         assert 0.25 < time.monotonic() - began < 1
+
+
+async def test_a_pbx_that_is_back_takes_the_next_click(lab: Lab, pbx: SshPbx) -> None:
+    await lab.add_company()
+    async with lab.daemon(**pbx.settings(asterisk__failures=1, asterisk__open_seconds=60)) as daemon:
+        pbx.answer = lambda _: pbx.drop() or ("", 0)  # type: ignore[func-returns-value]
+        for _ in range(3):
+            assert await click(daemon) == (
+                502,
+                "PBX unreachable: the connection broke before the command had ended",
+            )
+        pbx.answer = lambda _: ("", 0)
+
+        async def works() -> None:
+            assert await click(daemon) == (200, "OK")
+
+        await eventually(works)
 
 
 async def test_the_line_of_the_company_number_is_dialled_through(lab: Lab, pbx: SshPbx) -> None:
@@ -372,5 +400,6 @@ async def test_a_click_with_an_unwritten_body_is_answered(lab: Lab, pbx: SshPbx)
         url = f"{daemon.public}/retailcrm/make-call?clientId={NUMBER}&phone=375290000001&code=150"
         for body in (b"{", b"[1]", b"\xff\xfe", b"&&&" * 100):
             assert await daemon.send("POST", url, data=body) == (200, "OK")
-        await until(lambda: pbx.commands)
-    assert len(pbx.commands) == 1
+        for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+            assert await daemon.send("POST", url, data=b"phone=1", headers={"Content-Type": kind}) == (200, "OK")
+    assert set(pbx.commands) == {COMMAND.format("150", "375290000001")}

@@ -79,6 +79,8 @@ async def test_a_host_that_is_down_is_left_alone_for_a_while(pbx: SshPbx) -> Non
         began = time.monotonic()
         await reason(hosts)
         assert time.monotonic() - began < 0.05
+        with pytest.raises(PbxError, match="connection refused"):
+            await hosts.run(HOST, "uptime", 2, urgent=True)
     finally:
         await hosts.close()
 
@@ -108,8 +110,9 @@ async def test_a_host_that_never_lets_in_is_not_waited_for(pbx: SshPbx) -> None:
         await server.wait_closed()
 
 
-async def test_a_host_with_another_key_gets_no_command(pbx: SshPbx, hosts: SshHosts) -> None:
-    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+@pytest.mark.parametrize("algorithm", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
+async def test_a_host_with_another_key_gets_no_command(pbx: SshPbx, hosts: SshHosts, algorithm: str) -> None:
+    other = asyncssh.generate_private_key(algorithm).export_public_key().decode()
     pbx.known_hosts.write_text(f"[127.0.0.1]:{pbx.port} {other}")
     assert await reason(hosts) == "pbx_login"
     assert not pbx.commands

@@ -290,6 +290,13 @@ def test_a_mobile_beside_an_extension_may_have_answered_so_nobody_is_named(named
     assert (record.result, record.first) == ("answered", "")
 
 
+@pytest.mark.parametrize("status", ["0", "1", "2"])
+@pytest.mark.parametrize("named", [["3880000"], ["80290000001"], [""], []])
+def test_an_outgoing_call_is_the_callers_whatever_its_hangup_names(named: list[str], status: str) -> None:
+    """The line, which need not be the one of `Trunk`, or the customer written in another way."""
+    assert record_of(dial(0, ["151"], 1), hangup(20, named, status, 1)).first == "151"
+
+
 def test_a_colleague_rung_after_the_answer_did_not_answer() -> None:
     events = [start(0), dial(1, ["150"]), *talk(4, 12, "150", 1), dial(13, ["150", "151"]), hangup(20, ["150"], "2")]
     effects = play(read(*event) for event in by_time(events)).effects

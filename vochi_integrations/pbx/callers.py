@@ -23,7 +23,6 @@ from vochi_integrations.rate import SlidingWindow
 from vochi_integrations.settings import Breaker as BreakerSettings
 
 FRESH_SECONDS = 60.0
-STALE_SECONDS = 900.0
 FAILED_SECONDS = 5.0
 REMEMBERED = 20_000
 LANES = 2_000
@@ -51,8 +50,8 @@ class Known(Struct):
 
     @property
     def is_usable(self) -> bool:
-        """True when this answers a call at once: known, and not so long ago that it is worth a wait."""
-        return self.caller is not None and self.age() < STALE_SECONDS
+        """True when this answers a call at once; what is older does only while the CRM says nothing."""
+        return self.caller is not None and self.age() < FRESH_SECONDS
 
 
 class Lane:
@@ -68,7 +67,7 @@ class Lane:
 
 
 class Callers:
-    """Asks CRMs who a caller is: at most once a minute for a number, and again at the next call when that is old."""
+    """Asks CRMs who a caller is: at most once a minute for a number."""
 
     def __init__(self, integrations: Mapping[str, Integration], breaker: BreakerSettings, windows: Windows) -> None:
         self._integrations = integrations

@@ -1,4 +1,7 @@
-"""Click-to-call: one click is one command and one row; its repeats share it (issue: clicks within seconds)."""
+"""Click-to-call: one click is one command and one row; its repeats share it (issue: clicks within seconds).
+
+A repeat is the same request once more: who names another line, or asks in another way, makes another call.
+"""
 
 import asyncio
 import time
@@ -12,7 +15,7 @@ from vochi_integrations.pbx.control import PbxControl
 from vochi_integrations.pbx.follower import LEASE_SECONDS, Follower
 from vochi_integrations.pbx.following import Click
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, str, str]
 NOTE_SECONDS = 0.3
 LOOK_SECONDS = 0.05
 
@@ -29,7 +32,7 @@ class Clicks:
 
     async def call(self, enterprise: Enterprise, click: Click) -> None:
         """Return when the PBX has taken the command. Raises PbxError when it has not."""
-        key = (enterprise.number, click.code, click.phone)
+        key = (enterprise.number, click.code, click.phone, click.way)
         task = self._placed.get(key)
         if task is None:
             task = asyncio.create_task(self._place(enterprise, click), name="click")
@@ -65,14 +68,20 @@ class Clicks:
     async def _is_first(self, click: Click) -> bool:
         """Write the click's row, unless another daemon has one of the same manager and number just now."""
         key = (click.enterprise, click.code, click.phone)
+        pause = 0.0 if self._is_other_click(click) else self._settings.repeat_seconds
         try:
-            await self._fetch("release_clicks", *key, self._settings.repeat_seconds)
+            await self._fetch("release_clicks", *key, pause)
             rows = await self._fetch("begin_click", *key, click.source, click.user, click.external_phone, LEASE_SECONDS)
         except UNAVAILABLE:
             return True
         for row in rows:
             click.id, click.since = row["id"], row["since_event"]
         return bool(rows)
+
+    def _is_other_click(self, click: Click) -> bool:
+        """Tell whether the latest click of the manager on the number was ours, and another request than this."""
+        key = (click.enterprise, click.code, click.phone)
+        return any(other[:3] == key and other[3] != click.way for other in self._placed)
 
     async def _other_daemons(self, click: Click) -> None:
         """Wait for what another daemon's command for the same click brings."""

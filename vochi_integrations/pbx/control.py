@@ -33,7 +33,7 @@ class PbxControl:
         line = line_of(enterprise, external_phone)
         deadline = self._deadline(None)
         for command in commands.originate(self.settings, code, phone, line):
-            await self._run(enterprise, command, deadline)
+            await self._run(enterprise, command, deadline, urgent=True)
 
     async def redirect_channel(
         self, enterprise: Enterprise, channel: str, extension: str, context: str = "", *, seconds: float | None = None
@@ -42,10 +42,10 @@ class PbxControl:
         context = context or self.settings.context
         move = commands.redirect(channel, context, extension)
         deadline = self._deadline(seconds)
-        said = await self._run(enterprise, commands.show_extension(context, extension), deadline)
+        said = await self._run(enterprise, commands.show_extension(context, extension), deadline, urgent=True)
         if _is_nowhere(said):
             raise PbxError("no_such_extension", f"the PBX has no extension {extension}")
-        said = await self._run(enterprise, move, deadline)
+        said = await self._run(enterprise, move, deadline, urgent=True)
         if REDIRECTED not in said:
             raise PbxError("no_such_channel", f"the PBX did not redirect: {said.strip()[:SAID]}")
 
@@ -74,13 +74,13 @@ class PbxControl:
     def _deadline(self, seconds: float | None) -> float:
         return time.monotonic() + (self.settings.command_timeout if seconds is None else seconds)
 
-    async def _run(self, enterprise: Enterprise, command: str, deadline: float) -> str:
+    async def _run(self, enterprise: Enterprise, command: str, deadline: float, *, urgent: bool = False) -> str:
         """Run a CLI command; its exit status is 0 even when it failed: its words count (facts: asterisk_lab §7)."""
         address = enterprise.ip.strip()
         if not ADDRESS.fullmatch(address):
             raise PbxError("no_address", "Host IP not configured for this enterprise")
         line = commands.shell(self.settings, command)
-        output = await self._hosts.run(address, line, max(0.0, deadline - time.monotonic()))
+        output = await self._hosts.run(address, line, max(0.0, deadline - time.monotonic()), urgent=urgent)
         if output.status != 0 or any(words in output.text for words in REFUSALS):
             raise PbxError("pbx_refused", f"the PBX refused the command: {output.text.strip()[:SAID] or 'no words'}")
         return output.text

@@ -23,8 +23,8 @@ NOBODY = Directory()
 class Click(Struct, kw_only=True):
     """A manager (`code`) wants to talk to `phone`. `manager` and `call` are the UniqueIds of its two calls, once known.
 
-    `id` is its row's, 0 when PostgreSQL was away; `since` the last event stored before it. A click that is over is
-    closed when there is nothing more to find out.
+    `way` tells the request from all but its repeats. `id` is its row's, 0 when PostgreSQL was away; `since` the last
+    event stored before it. A click that is over is closed when there is nothing more to find out.
     """
 
     enterprise: str
@@ -33,6 +33,7 @@ class Click(Struct, kw_only=True):
     phone: str
     user: str = ""
     external_phone: str = ""
+    way: str = ""
     id: int = 0
     since: int = 0
     state: State = "asked"

@@ -19,6 +19,11 @@ REOPEN_SECONDS = 1.0
 KEEPALIVES = 2
 OUTPUT = 1_000_000
 BROKEN = (asyncssh.Error, OSError)
+REFUSED: dict[type[Exception], str] = {
+    asyncssh.HostKeyNotVerifiable: "the PBX's host key is not the one in asterisk.known_hosts",
+    asyncssh.KeyExchangeFailed: "asterisk.known_hosts has a key of another type, or no SSH algorithm is in common",
+    asyncssh.PermissionDenied: "the PBX does not accept our SSH key",
+}
 
 log = structlog.get_logger()
 
@@ -50,10 +55,13 @@ class SshHost:
     def is_open(self) -> bool:
         return self._connection is not None
 
-    async def run(self, command: str, seconds: float) -> Output:
-        """Run a command within so many seconds, connecting included. Raises PbxError; the command may have run then."""
+    async def run(self, command: str, seconds: float, *, urgent: bool = False) -> Output:
+        """Run a command within so many seconds, connecting included. Raises PbxError; the command may have run then.
+
+        An urgent command, which a person waits for, is tried also while the host is left alone.
+        """
         self._used_at = time.monotonic()
-        if not self._breaker.allows(self._used_at):
+        if not urgent and not self._breaker.allows(self._used_at):
             raise PbxError("pbx_paused", "the PBX did not answer a moment ago and is not asked for a while")
         self._breaker.begin()
         try:
@@ -80,6 +88,8 @@ class SshHost:
             raise PbxError("pbx_timeout", "the PBX did not answer in time") from None
         except BROKEN as error:
             raise PbxError(*_describe(error)) from error
+        if done.exit_status is None and done.exit_signal is None:
+            raise PbxError("pbx_unreachable", "PBX unreachable: the connection broke before the command had ended")
         return Output(done.exit_status, str(done.stdout or "")[:OUTPUT])
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
@@ -167,10 +177,9 @@ def _read_files(asterisk: settings.Asterisk) -> tuple[object, object]:
 
 def _describe(error: Exception) -> tuple[str, str]:
     """Return a reason and what to tell, without addresses and names."""
-    if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        return "pbx_login", "the PBX's host key is not the one in asterisk.known_hosts"
-    if isinstance(error, asyncssh.PermissionDenied):
-        return "pbx_login", "the PBX does not accept our SSH key"
+    refused = next((words for kind, words in REFUSED.items() if isinstance(error, kind)), "")
+    if refused:
+        return "pbx_login", refused
     if isinstance(error, asyncssh.ChannelOpenError):
         return "pbx_refused", "the PBX takes no more commands now"
     if isinstance(error, ConnectionRefusedError):
@@ -193,8 +202,8 @@ class SshHosts:
             found = self._hosts[address] = SshHost(address, self._settings)
         return found
 
-    async def run(self, address: str, command: str, seconds: float) -> Output:
-        return await self.host(address).run(command, seconds)
+    async def run(self, address: str, command: str, seconds: float, *, urgent: bool = False) -> Output:
+        return await self.host(address).run(command, seconds, urgent=urgent)
 
     async def close(self) -> None:
         await cancelled([host.owner for host in self._hosts.values()])

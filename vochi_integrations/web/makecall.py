@@ -11,7 +11,7 @@ from vochi_integrations.keys import STORE, TELEPHONY
 from vochi_integrations.pbx.commands import read_extension, read_phone
 from vochi_integrations.pbx.following import Click
 from vochi_integrations.web.answers import json_answer
-from vochi_integrations.web.parameters import read_parameters, text_of
+from vochi_integrations.web.parameters import read_parameters, text_of, way_of
 
 SOURCE = "asterisk"
 
@@ -30,6 +30,7 @@ async def makecallexternal(request: web.Request) -> web.Response:
         click = _read_click(given, enterprise)
     except BadRequestError as error:
         return _refused(400, "bad_request", str(error))
+    click.way = await way_of(request)
     try:
         await request.app[TELEPHONY].clicks.call(enterprise, click)
     except PbxError as error:

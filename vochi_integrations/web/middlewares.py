@@ -1,5 +1,7 @@
 """Errors become JSON; what nobody expected is logged once and shown to nobody."""
 
+from contextlib import suppress
+
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -62,8 +64,9 @@ def _answer(error: web.HTTPException) -> web.Response:
 
 def _count(request: web.BaseRequest, status: int) -> None:
     """Count a refusal where the daemon counts; a request too broken for a route has no application."""
-    if isinstance(request, web.Request) and FIGURES in request.app:
-        request.app[FIGURES].refused[status] += 1
+    with suppress(AssertionError):  # aiohttp's own way to say that there is none
+        if isinstance(request, web.Request) and FIGURES in request.app:
+            request.app[FIGURES].refused[status] += 1
 
 
 class AccessLogger(AbstractAccessLogger):

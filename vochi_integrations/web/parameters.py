@@ -1,6 +1,7 @@
 """What a caller gives, wherever it puts it: the query, a form, JSON."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from vochi_integrations.events import read_json
 
 FIELDS = 100
 UNREADABLE = "\x00"
+BROKEN_FORM = (ValueError, LookupError, AssertionError)  # what aiohttp raises for a multipart body that is none
 
 
 async def read_parameters(request: web.Request) -> dict[str, object]:
@@ -24,7 +26,7 @@ async def read_parameters(request: web.Request) -> dict[str, object]:
 
 async def _read_body(request: web.Request) -> Mapping[str, object]:
     if request.content_type == "multipart/form-data":
-        return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        return await _read_multipart(request)
     data = await request.read()
     if data.lstrip()[:1] in (b"{", b"["):
         try:
@@ -39,6 +41,20 @@ async def _read_body(request: web.Request) -> Mapping[str, object]:
     for name, value in pairs:
         found.setdefault(name, value)
     return found
+
+
+async def _read_multipart(request: web.Request) -> Mapping[str, object]:
+    try:
+        fields = await request.post()
+    except BROKEN_FORM:
+        return {}
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+async def way_of(request: web.Request) -> str:
+    """Return what tells a request from all but its repeats: the same address and the same body."""
+    asked = f"{request.method} {request.url}\n".encode(errors="surrogatepass")
+    return blake2b(asked + await request.read(), digest_size=16).hexdigest()
 
 
 def text_of(given: Mapping[str, object], name: str) -> str | None:

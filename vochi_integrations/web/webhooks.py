@@ -13,7 +13,7 @@ from vochi_integrations.keys import CONFIGS, INTEGRATIONS, RETAILCRM_CLIENTS, TE
 from vochi_integrations.pbx.commands import read_extension, read_phone
 from vochi_integrations.pbx.following import Click
 from vochi_integrations.web.answers import json_answer
-from vochi_integrations.web.parameters import read_parameters, text_of
+from vochi_integrations.web.parameters import read_parameters, text_of, way_of
 
 CRM = "retailcrm"
 SHOWN = 64
@@ -34,6 +34,7 @@ async def make_call(request: web.Request) -> web.Response:
         click = read_click(given, enterprise, request.app[INTEGRATIONS][CRM])
     except BadRequestError as error:
         return web.Response(status=400, text=str(error))
+    click.way = await way_of(request)
     if not _config(enterprise).enabled:
         return web.Response(status=403, text="The integration is switched off")
     try:
