@@ -18,7 +18,7 @@ import pytest
 
 from tests.asterisk.phones import HOST, Phone
 from tests.lab import eventually
-from tests.pbx.server import free_port
+from tests.tools import free_port
 
 ETC = Path(__file__).parent / "etc"
 DOCS = Path(__file__).parents[2] / "docs" / "asterisk"

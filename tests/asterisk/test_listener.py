@@ -15,7 +15,7 @@ from tests.asterisk.office import LINE, Listener, Office
 from tests.asterisk.private import PrivateAsterisk
 from tests.kinds import C
 from tests.lab import TOKEN, eventually, until
-from tests.pbx.server import free_port
+from tests.tools import free_port
 
 
 class Receiver:

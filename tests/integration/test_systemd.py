@@ -16,6 +16,7 @@ from tests.integration.test_call_path import fresh_id
 from tests.integration.test_commands import COMMAND, clean_environment, serving
 from tests.kinds import dial
 from tests.lab import Lab, until
+from tests.tools import free_port
 
 Process = asyncio.subprocess.Process
 
@@ -91,8 +92,7 @@ async def test_ready_comes_after_both_listeners_are_bound(lab: Lab, systemd: Sys
 
 
 def free_ports() -> list[int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        return [one.getsockname()[1], two.getsockname()[1]]
+    return [free_port(), free_port()]
 
 
 async def ended(process: Process, within: float = 15.0) -> tuple[int | None, list[str]]:

@@ -1,6 +1,5 @@
 """What an administrator sees: pages of a running daemon in a real browser."""
 
-import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize
 
 from tests.lab import NUMBER, DaemonUnderTest, Lab, eventually
+from tests.tools import free_port
 from vochi_integrations.emulators.retailcrm import Account
 
 ADMIN = "/retailcrm-admin"
@@ -21,13 +21,6 @@ PEOPLE = {
     "153": ("Сергей", "Ковалёв"),
     "154": None,
 }
-
-
-def free_port() -> int:
-    """Return a port for a daemon that must know its own address before it starts."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 class Site:

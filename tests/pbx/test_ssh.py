@@ -9,7 +9,8 @@ import asyncssh
 import pytest
 
 from tests.lab import eventually
-from tests.pbx.server import USER, SshPbx, free_port
+from tests.pbx.server import USER, SshPbx
+from tests.tools import free_port
 from vochi_integrations.errors import PbxError
 from vochi_integrations.pbx.ssh import SshHosts
 from vochi_integrations.settings import Asterisk
