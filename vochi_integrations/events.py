@@ -136,6 +136,21 @@ def parse_event(kind: str, unique_id: str, body: Body, directory: Directory, **k
     return CallEvent(kind=kind, unique_id=unique_id, bridge_id=_string(body, "BridgeUniqueid"), **known)
 
 
+def stored_event(row: Any, directory: Directory) -> CallEvent:
+    """Read back a row of `call_events`, as the queries of sql/queries/events.sql and redirect.sql bring it."""
+    return parse_event(
+        row["event_type"],
+        row["unique_id"],
+        row["raw_data"],
+        directory,
+        raw=b"",
+        digest=row["event_hash"],
+        received_at=row["received_at"],
+        origin=row["data_source"],
+        record_url=row["record_url"] or "",
+    )
+
+
 def _call_fields(kind: str, unique_id: str, body: Body, directory: Directory) -> dict[str, Any]:
     trunk = _string(body, "Trunk")
     phone = classify(_phone(body, directory), directory, trunk)

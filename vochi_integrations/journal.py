@@ -18,7 +18,7 @@ from vochi_integrations.callstate import CallState
 from vochi_integrations.db import UNAVAILABLE, Database, HeldConnection, Row
 from vochi_integrations.domain import CallEvent, Delivery, Directory, Enterprise, Party, Reason
 from vochi_integrations.errors import JournalError, SpoolError, VochiError
-from vochi_integrations.events import canonical, parse_event
+from vochi_integrations.events import canonical, parse_event, stored_event
 from vochi_integrations.plan import Entry, Plan, Receipt, delivery_row, event_row, reason_of, with_ids
 from vochi_integrations.router import Router
 from vochi_integrations.snapshot import SnapshotStore
@@ -346,17 +346,7 @@ class Journal:
 
     def _stored_event(self, row: Row) -> CallEvent:
         enterprise = self._store.current.by_number.get(row["enterprise_number"])
-        return parse_event(
-            row["event_type"],
-            row["unique_id"],
-            row["raw_data"],
-            Directory() if enterprise is None else enterprise.directory,
-            raw=b"",
-            digest=row["event_hash"],
-            received_at=row["received_at"],
-            origin=row["data_source"],
-            record_url=row["record_url"] or "",
-        )
+        return stored_event(row, Directory() if enterprise is None else enterprise.directory)
 
     def _spooled_entry(self, row: dict[str, Any]) -> Entry:
         number = row["enterprise"]

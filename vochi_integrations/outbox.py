@@ -181,7 +181,7 @@ class Outbox:
                 item.written.set_result(None)
 
     async def _write_logs(self, batch: list[LogEntry]) -> None:
-        if not await self._written("logs", [_log_row(*item) for item in batch]):
+        if not await self._written("logs", [log_row(*item) for item in batch]):
             self.logs_dropped += len(batch)
 
     async def _written(self, kind: EntryKind, rows: list[dict[str, Any]]) -> bool:
@@ -228,7 +228,8 @@ def _settlement_row(item: Settlement) -> dict[str, Any]:
     }
 
 
-def _log_row(enterprise: str, integration: str, call: str, answer: Answer) -> dict[str, Any]:
+def log_row(enterprise: str, integration: str, call: str | None, answer: Answer) -> dict[str, Any]:
+    """Return an attempt as `write_logs` takes it, secrets masked."""
     return {
         "created_at": answer.started_at or clock.now(),
         "enterprise": enterprise,

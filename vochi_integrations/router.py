@@ -1,10 +1,9 @@
 """Effects times a tenant's CRMs: what is to be delivered, and what is not and why. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import cast
 
 from vochi_integrations.domain import ClosePopup, Delivery, Effect, Enterprise, Kind, Reason, ShowPopup, Skip
-from vochi_integrations.integrations.base import Integration, IntegrationConfig
+from vochi_integrations.integrations.base import Integration, config_of
 from vochi_integrations.settings import Delivery as DeliverySettings
 
 
@@ -51,7 +50,7 @@ def why_not(enterprise: Enterprise, name: str) -> Reason | None:
     """Say why a tenant's CRM gets nothing at all, None when it does."""
     if not enterprise.active:
         return Reason.ENTERPRISE_INACTIVE
-    config = cast("IntegrationConfig | None", enterprise.integrations.get(name))
+    config = config_of(enterprise, name)
     if config is None or not config.enabled:
         return Reason.INTEGRATION_OFF
     return Reason.NOT_CONFIGURED if config.problem else None

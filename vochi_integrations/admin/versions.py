@@ -16,12 +16,10 @@ SHOWN = 8
 HIDDEN = frozenset({"client_id", "token_id", "registered_at", "registered_url"})
 ACTIONS: Mapping[str, str] = {
     "settings": deferred("Настройки"),
-    "save": deferred("Подключение"),
     "config": deferred("Подключение"),
     "register": deferred("Регистрация в CRM"),
     "extensions": deferred("Номера сотрудников"),
-    "import": deferred("Номера взяты из CRM"),
-    "sync": deferred("Номера сверены с CRM"),
+    "activity": deferred("Изменено в CRM"),
     "undo": deferred("Возвращено как было"),
     "drop": deferred("Интеграция удалена"),
 }

@@ -1,7 +1,7 @@
 """What a CRM is to the rest of the daemon: read its config, plan deliveries, send them."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from msgspec import Struct, field
 
@@ -180,6 +180,11 @@ class Administration(Protocol):
     def explain(self, error: DeliveryError) -> Explanation:
         """Say a failure in plain words."""
         ...
+
+
+def config_of(enterprise: Enterprise, name: str) -> IntegrationConfig | None:
+    """Return a tenant's settings for a CRM, None when it has none."""
+    return cast("IntegrationConfig | None", enterprise.integrations.get(name))
 
 
 class Integration(Protocol):

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from statistics import median
-from typing import cast
 
 from vochi_integrations import clock
 from vochi_integrations.domain import Enterprise
-from vochi_integrations.integrations.base import IntegrationConfig
+from vochi_integrations.integrations.base import config_of
 from vochi_integrations.integrations.findings import Examinable, Finding
 from vochi_integrations.messages import say
 from vochi_integrations.ops.patient import EnterpriseCheck, Patient, finding, listed
@@ -30,7 +29,7 @@ async def connection(patient: Patient, enterprise: Enterprise) -> list[Finding]:
         ]
     found = []
     for name, integration in patient.integrations.items():
-        config = cast("IntegrationConfig | None", enterprise.integrations.get(name))
+        config = config_of(enterprise, name)
         if config is None or not config.enabled:
             fix = say("Откройте страницу «Подключение» и включите интеграцию.")
             found.append(finding("integration", name, "bad", say("интеграция выключена"), fix))

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from vochi_integrations.domain import CallEvent, Direction, Directory, Party
-from vochi_integrations.events import is_outside, read_event, unique_id_time
+from vochi_integrations.events import is_outside, parse_event, unique_id_time
 
 ANSWERED = 2
 LATE_SECONDS = 120.0
@@ -32,7 +32,15 @@ class Summary(Struct, frozen=True, kw_only=True):
 def read_row(row: Mapping[str, Any], directory: Directory) -> CallEvent:
     """Read a stored event again; one that was stored by an older version may tell less."""
     raw = row["raw_data"] if isinstance(row["raw_data"], dict) else {}
-    return read_event(row["event_type"], row["unique_id"], raw, directory, received_at=row["received_at"])
+    return parse_event(
+        row["event_type"],
+        row["unique_id"],
+        raw,
+        directory,
+        raw=b"",
+        digest=b"",
+        received_at=row["received_at"],
+    )
 
 
 def summarize(call: str, rows: Rows, directory: Directory) -> Summary:

@@ -9,7 +9,6 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +17,7 @@ from vochi_integrations.background import Errands
 from vochi_integrations.breaker import Breaker
 from vochi_integrations.domain import Enterprise, Reason
 from vochi_integrations.errors import AccountDeliveryError, DeliveryError, PermanentDeliveryError
-from vochi_integrations.integrations.base import Caller, Inquiry, Integration, IntegrationConfig
+from vochi_integrations.integrations.base import Caller, Inquiry, Integration, config_of
 from vochi_integrations.rate import SlidingWindow
 from vochi_integrations.settings import Breaker as BreakerSettings
 
@@ -44,14 +43,10 @@ class Known(Struct):
     error: str = ""
     asking: "asyncio.Task[None] | None" = None
 
-    def age(self) -> float:
-        """Return how many seconds ago the CRM said so."""
-        return time.monotonic() - self.asked_at
-
     @property
     def is_usable(self) -> bool:
         """True when this answers a call at once; what is older does only while the CRM says nothing."""
-        return self.caller is not None and self.age() < FRESH_SECONDS
+        return self.caller is not None and time.monotonic() - self.asked_at < FRESH_SECONDS
 
 
 class Lane:
@@ -85,7 +80,7 @@ class Callers:
 
     def integration(self, name: str, enterprise: Enterprise) -> Integration | None:
         """Return a CRM that the tenant has switched on and set up."""
-        config = cast("IntegrationConfig | None", enterprise.integrations.get(name))
+        config = config_of(enterprise, name)
         usable = config is not None and config.enabled and not config.problem
         return self._integrations.get(name) if usable else None
 

@@ -4,10 +4,9 @@ import hmac
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import cast
 
 from vochi_integrations.domain import Enterprise
-from vochi_integrations.integrations.base import IntegrationConfig
+from vochi_integrations.integrations.base import IntegrationConfig, config_of
 from vochi_integrations.snapshot import Snapshot, SnapshotStore
 
 NUMBER = re.compile(r"[0-9]{1,10}")
@@ -59,7 +58,7 @@ class ClientIds:
         return hmac.compare_digest(given.encode(), expected.encode())
 
     def _config(self, enterprise: Enterprise) -> IntegrationConfig | None:
-        return cast("IntegrationConfig | None", enterprise.integrations.get(self._crm))
+        return config_of(enterprise, self._crm)
 
 
 def _digest(text: str) -> bytes:

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from msgspec import Struct
 
 from vochi_integrations.calls import fold
 from vochi_integrations.callstate import CallState
 from vochi_integrations.db import Database
-from vochi_integrations.domain import CallEvent, Directory, Enterprise, WriteRecord
-from vochi_integrations.events import parse_event
+from vochi_integrations.domain import CallEvent, Enterprise, WriteRecord
+from vochi_integrations.events import stored_event
 from vochi_integrations.phones import last9
 
 CALLS = 10
@@ -43,7 +42,7 @@ class History:
     async def _talks(self, query: str, enterprise: Enterprise, phone: str) -> list[Talk]:
         tail = last9(phone.lstrip("+"))
         rows = await self._database.fetch(query, enterprise.number, tail, CALLS, timeout=TIMEOUT)
-        return talks_of((row["call_unique_id"], _event(row, enterprise.directory)) for row in rows)
+        return talks_of((row["call_unique_id"], stored_event(row, enterprise.directory)) for row in rows)
 
 
 def talks_of(events: Iterable[tuple[str, CallEvent]]) -> list[Talk]:
@@ -63,17 +62,3 @@ def _answered(call: str, events: Iterable[CallEvent]) -> Iterable[Talk]:
         for effect in step.effects:
             if isinstance(effect, WriteRecord) and effect.result == "answered" and effect.first:
                 yield Talk(effect.began_at, effect.first)
-
-
-def _event(row: Any, directory: Directory) -> CallEvent:
-    return parse_event(
-        row["event_type"],
-        row["unique_id"],
-        row["raw_data"],
-        directory,
-        raw=b"",
-        digest=row["event_hash"],
-        received_at=row["received_at"],
-        origin=row["data_source"],
-        record_url=row["record_url"] or "",
-    )

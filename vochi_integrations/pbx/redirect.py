@@ -146,9 +146,7 @@ def shown_name(question: Question, directory: Directory, customer: str) -> str:
 
 def clean(text: str) -> str:
     """Drop what a dialplan would cut or run, and what is no character; one space between words, 64 characters."""
-    kept = "".join(
-        char for char in text if char not in CUT_BY_DIALPLAN and unicodedata.category(char) not in ("Cc", "Cs")
-    )
+    kept = "".join(char for char in text if char not in CUT_BY_DIALPLAN and unicodedata.category(char) not in NO_TEXT)
     return " ".join(kept.split())[:NAME_SIZE].strip()
 
 

@@ -1,14 +1,12 @@
 """What the daemon holds in memory of its tenants, and how to have it read again (design 4.2)."""
 
-from typing import cast
-
 import asyncpg
 from aiohttp import web
 
 from vochi_integrations import clock
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.domain import Enterprise
-from vochi_integrations.integrations.base import IntegrationConfig
+from vochi_integrations.integrations.base import config_of
 from vochi_integrations.keys import CONFIGS, INTEGRATIONS, SETTINGS, STORE
 from vochi_integrations.logs import mask_secret_values
 from vochi_integrations.web.answers import NUMBER, error_answer, iso, json_answer, no_database
@@ -38,7 +36,7 @@ def _entry(app: web.Application, enterprise: Enterprise) -> dict[str, object]:
 
 
 def is_on(enterprise: Enterprise, name: str) -> bool:
-    config = cast("IntegrationConfig | None", enterprise.integrations.get(name))
+    config = config_of(enterprise, name)
     return enterprise.active and config is not None and config.enabled
 
 

@@ -14,7 +14,7 @@ from vochi_integrations.errors import PermanentDeliveryError, UnknownEnterpriseE
 from vochi_integrations.integrations import ADMINISTERED
 from vochi_integrations.integrations.base import Administration, Answer, Integration
 from vochi_integrations.keys import CONFIGS, DATABASE, INTEGRATIONS, JWT_SECRET, SETTINGS, STORE
-from vochi_integrations.logs import without_secrets
+from vochi_integrations.outbox import log_row
 from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
 
@@ -72,17 +72,8 @@ class Desk(Struct, frozen=True, kw_only=True):
 
     async def note(self, answer: Answer, *, action: str = "") -> None:
         """Write what the CRM was told into `integration_logs`, secrets masked."""
-        row = {
-            "created_at": answer.started_at,
-            "enterprise": self.number,
-            "integration": CRM,
-            "event_type": action or answer.event_type,
-            "request": without_secrets(answer.request),
-            "response": without_secrets(answer.response),
-            "status": "error" if answer.error else "success",
-            "error": str(answer.error) if answer.error else None,
-            "call": None,
-        }
+        row = log_row(self.number, CRM, None, answer)
+        row["event_type"] = action or answer.event_type
         try:
             await self.database.execute("write_logs", [row])
         except UNAVAILABLE as error:

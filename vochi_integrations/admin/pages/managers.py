@@ -31,8 +31,9 @@ async def show_managers(request: web.Request) -> web.Response:
     roster, desk = None, desk_here(request)
     if "load" in request.query or await _known(request, desk) is not None:
         roster = _with_all_options(await _roster(request), request.query.get("edit", ""))
-    wanted = request.query.get("extension", "")
-    return show(request, "admin/managers.html", {"staff": roster, "wanted": wanted if wanted.isdecimal() else ""})
+    asked = request.query.get("extension", "").split(",")
+    wanted = ", ".join(number for number in asked if number.isdecimal())
+    return show(request, "admin/managers.html", {"staff": roster, "wanted": wanted})
 
 
 @routes.get(f"{ROOT}managers/list")
