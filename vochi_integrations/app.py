@@ -1,7 +1,7 @@
 """Wiring: everything the daemon is made of, opened in order and closed in reverse; the two applications over it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -28,13 +28,13 @@ from vochi_integrations.web import (
     deliveries,
     doctor,
     gateway,
-    intake,
     makecall,
     redirect,
     status,
     traces,
     webhooks,
 )
+from vochi_integrations.web.intake import Intake
 from vochi_integrations.web.middlewares import errors
 from vochi_integrations.witness import Witness
 
@@ -49,6 +49,7 @@ class Daemon(Struct):
     settings: Settings
     public: web.Application
     internal: web.Application
+    intake: Intake
     loops: Background
     journal: Journal
     dispatcher: Dispatcher
@@ -122,8 +123,9 @@ async def _running(parts: Parts) -> AsyncIterator[Daemon]:
     async with background(parts.loops()) as loops:
         await wait_for(parts.listener.heard, FIRST_LISTEN_SECONDS)
         found = {**parts.for_handlers(), **pages}
-        public, internal = _with(create_public(), found), _with(create_internal(), found)
-        yield Daemon(parts.settings, public, internal, loops, parts.journal, parts.dispatcher, parts.outbox)
+        events = Intake(parts.store, parts.journal, parts.redirector, parts.outbox.witness.figures)
+        public, internal = _with(create_public(events.routes()), found), _with(create_internal(events.routes()), found)
+        yield Daemon(parts.settings, public, internal, events, loops, parts.journal, parts.dispatcher, parts.outbox)
         await parts.telephony.close()
     await parts.close()
 
@@ -145,10 +147,10 @@ def _with(app: web.Application, found: Mapping[web.AppKey[Any], object]) -> web.
     return app
 
 
-def create_public() -> web.Application:
+def create_public(events: Iterable[web.RouteDef]) -> web.Application:
     """What the world may reach: PBX hosts, CRM callbacks, administrators."""
     app = web.Application(middlewares=[gate], client_max_size=BODY_LIMIT)
-    app.add_routes(intake.routes())
+    app.add_routes(events)
     app.add_routes(redirect.public_routes())
     app.add_routes(webhooks.routes)
     app.add_routes(makecall.routes)
@@ -158,10 +160,10 @@ def create_public() -> web.Application:
     return app
 
 
-def create_internal() -> web.Application:
+def create_internal(events: Iterable[web.RouteDef]) -> web.Application:
     """What only this machine may reach: the same intake, the gateway, caches and statistics."""
     app = web.Application(middlewares=[errors], client_max_size=BODY_LIMIT)
-    app.add_routes(intake.routes())
+    app.add_routes(events)
     app.add_routes(redirect.internal_routes())
     app.add_routes(gateway.routes)
     app.add_routes(cache.routes)

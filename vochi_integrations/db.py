@@ -23,8 +23,14 @@ POOL_SIZE = 10
 COMMAND_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10.0
 SESSION = {"application_name": APPLICATION_NAME, "timezone": "UTC"}
-# Planned once, while tables may be empty, for ever after: an index even where a scan looks as cheap today.
-PLANNED_ONCE = SESSION | {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+# Planned once, while tables may be empty, for ever after: row by row through an index, even where reading a whole small
+# table, or all of a small index, looks as cheap today.
+PLANNED_ONCE = SESSION | {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 NAMED_QUERY = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 Connection = asyncpg.Connection | PoolConnectionProxy

@@ -14,6 +14,7 @@ from vochi_integrations.app import Daemon, daemon
 from vochi_integrations.errors import StartupError
 from vochi_integrations.notify import READY, STOPPING, notify, stay_alive, watchdog_seconds
 from vochi_integrations.settings import Settings
+from vochi_integrations.web.intake import Intake
 from vochi_integrations.web.middlewares import AccessLogger
 
 COLLECT_EVERY = 20_000
@@ -60,8 +61,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
     async with daemon(settings) as served:
         runners = [_runner(app, server.shutdown_seconds) for app in (served.public, served.internal)]
         try:
-            public = await _listen(runners[0], server.public_host, server.public_port, "public")
-            internal = await _listen(runners[1], server.internal_host, server.internal_port, "internal")
+            public = await _listen(runners[0], server.public_host, server.public_port, "public", served.intake)
+            internal = await _listen(runners[1], server.internal_host, server.internal_port, "internal", served.intake)
             _rest_collector()
             log.info("ready", public=f"{server.public_host}:{public}", internal=f"{server.internal_host}:{internal}")
             yield served, public, internal
@@ -102,9 +103,11 @@ def _runner(app: web.Application, shutdown_seconds: float) -> web.AppRunner:
     return web.AppRunner(app, access_log_class=AccessLogger, shutdown_timeout=shutdown_seconds, handle_signals=False)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, name: str) -> int:
+async def _listen(runner: web.AppRunner, host: str, port: int, name: str, events: Intake | None = None) -> int:
     """Bind; return the port. Raises StartupError naming the setting when that is not possible."""
     await runner.setup()
+    if events is not None and runner.server is not None:
+        runner.server.request_handler = events.before(runner.server.request_handler)
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:

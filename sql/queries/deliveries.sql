@@ -34,7 +34,7 @@ SET status = u.status,
     locked_until = CASE WHEN u.status = 'sending' THEN d.locked_until END
 FROM latest u
 WHERE d.id = u.delivery_id
-  AND d.status IN ('pending', 'sending')
+  AND d.status NOT IN ('done', 'failed', 'expired', 'skipped')
   AND (d.locked_by = $1 OR u.status = 'done')
 
 -- claim --

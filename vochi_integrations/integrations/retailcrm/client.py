@@ -8,16 +8,15 @@ import aiohttp
 import orjson
 from aiohttp import hdrs
 from msgspec import Struct
-from yarl import URL
 
 from vochi_integrations import clock
 from vochi_integrations.domain import Reason
 from vochi_integrations.errors import AccountDeliveryError, DeliveryError, TemporaryDeliveryError
+from vochi_integrations.exchange import Exchanger
 from vochi_integrations.integrations.retailcrm.answers import failure_of, read_body
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 from vochi_integrations.resolver import PrivateAddressError
 
-BODY_LIMIT = 1_000_000
 FORM = "application/x-www-form-urlencoded"  # written here: aiohttp's own form costs a tenth of a delivery
 
 
@@ -35,8 +34,7 @@ class RetailCrmClient:
     """Speaks API v5 to one account at a time; never follows redirects, never raises for the CRM."""
 
     def __init__(self, session: aiohttp.ClientSession, timeout: float) -> None:
-        self._session = session
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._exchanger = Exchanger(session, timeout)
 
     async def call_event(self, config: RetailCrmConfig, event: Mapping[str, object]) -> Reply:
         """Show or close a card (facts: retailcrm_api §2)."""
@@ -62,32 +60,15 @@ class RetailCrmClient:
         if body is not None:
             headers[hdrs.CONTENT_TYPE] = FORM
         try:
-            async with self._session.request(
-                method,
-                URL(config.url + path, encoded=True),
-                data=body,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as response:
-                reply.status = response.status
-                reply.answer = read_body(await _read_bounded(response))
-                reply.error = failure_of(response.status, reply.answer, response.headers.get(hdrs.RETRY_AFTER))
+            answered = await self._exchanger.request(method, config.url, path, headers, body)
+            reply.status, reply.answer = answered.status, read_body(answered.body)
+            reply.error = failure_of(reply.status, reply.answer, answered.headers.get(hdrs.RETRY_AFTER))
         except ValueError:
             reply.error = TemporaryDeliveryError(Reason.NOT_CONFIGURED, "domain or api_key cannot be sent as they are")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reply.error = _no_answer(error, reply.status)
         reply.elapsed_ms = round((time.perf_counter() - began) * 1000, 2)
         return reply
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            break
-    return bytes(body)
 
 
 def _no_answer(error: Exception, status: int | None) -> DeliveryError:
