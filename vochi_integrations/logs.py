@@ -72,7 +72,6 @@ def logging_to_stdout(settings: Logging) -> Iterator[None]:
     writer.start()
     level = getattr(logging, settings.level.upper())
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redactor(show_phones=settings.phones),
