@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Coroutine
 from itertools import chain
 from typing import Any, Protocol
+from weakref import WeakMethod
 
 import structlog
 from msgspec import Struct
@@ -69,7 +70,7 @@ class Lane:
         self._batch_size = integration.batch_size
         self._around = around
         self._settings = around.settings
-        self._screens = Screens(key, integration, around, self._queue)
+        self._screens = Screens(key, integration, around, WeakMethod(self._queue))
         self._records = Records(integration, around.outbox)
         self._breaker = Breaker(around.breaker)
         self.window = around.window(key)

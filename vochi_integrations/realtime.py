@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
+from weakref import WeakMethod
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from vochi_integrations.rate import backoff
 from vochi_integrations.router import why_not
 from vochi_integrations.settings import Delivery as DeliverySettings
 
+Requeue = Callable[["Attempt"], None]
 KEPT_CALLS = 1_000
 LOOKS_ELSEWHERE = 20
 LOOK_SECONDS = 0.1
@@ -65,11 +67,12 @@ def _codes(attempt: Attempt, cards: Cards) -> list[str]:
 class Screens:
     """What one CRM of one tenant shows, call by call; a call of which nothing is known is read back.
 
-    `requeue` gets back the attempts that had to wait for a pop-up of their call to end.
+    `requeue` leads to what takes back the attempts that had to wait for a pop-up of their call to end; weakly, for a
+    lane and its screens that hold each other keep the cycle collector at work.
     """
 
     def __init__(
-        self, key: LaneKey, integration: Integration, around: Surroundings, requeue: Callable[[Attempt], None]
+        self, key: LaneKey, integration: Integration, around: Surroundings, requeue: "WeakMethod[Requeue]"
     ) -> None:
         self._key = key
         self._integration = integration
@@ -172,10 +175,15 @@ class Screens:
     def _ended(self, delivery: Delivery, cards: Cards) -> None:
         """Let go what waited for the last pop-up under way; forget a call whose cards are all closed."""
         if cards.running == 0:
-            for held in self._held.pop(delivery.call, ()):
-                self._requeue(held)
+            self._let_go(delivery.call)
         if cards.is_over and delivery.call not in self._held:
             self._cards.pop(delivery.call, None)
+
+    def _let_go(self, call: str) -> None:
+        requeue = self._requeue()
+        for held in self._held.pop(call, ()):
+            if requeue is not None:
+                requeue(held)
 
     def _verdict(
         self, attempt: Attempt, enterprise: Enterprise | None, cards: Cards, codes: list[str]
