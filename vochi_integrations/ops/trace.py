@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from vochi_integrations.ops.summary import delays, skew_of
 from vochi_integrations.ops.verdicts import judge
 
 CALLS = 20
+READ_AT_ONCE = 10
 SEARCHES_AT_ONCE = 2
 TIMEOUT = 5.0
 ENDS_LOOKED_AT = 5_000
@@ -78,17 +79,24 @@ class Tracer:
         if wanted.extension:
             yield ("calls_by_extension", wanted.extension, *window, LISTS_LOOKED_AT)
 
-    async def calls(self, number: str, calls: Sequence[str]) -> list[TracedCall]:
-        """Return everything stored of some calls, in their order, without the requests made for them."""
-        async with self.turns:
-            events = await self._fetch("events_of_calls", number, list(calls), EVENTS_SHOWN)
-            deliveries = await self._fetch("deliveries_of_calls", number, list(calls), self._integrations, ROWS_SHOWN)
-        said, told = _grouped(events, "call_unique_id"), _grouped(deliveries, "call_external_id")
-        return [TracedCall(call, said[call], told[call]) for call in calls]
+    async def calls(self, number: str, calls: Sequence[str]) -> AsyncIterator[TracedCall]:
+        """Yield everything stored of some calls, in their order, without the requests made for them.
+
+        Read a few at a time, and with way given after each call: events are stored and pop-ups sent by the same loop.
+        """
+        for first in range(0, len(calls), READ_AT_ONCE):
+            some = list(calls[first : first + READ_AT_ONCE])
+            async with self.turns:
+                events = await self._fetch("events_of_calls", number, some, EVENTS_SHOWN)
+                deliveries = await self._fetch("deliveries_of_calls", number, some, self._integrations, ROWS_SHOWN)
+            said, told = _grouped(events, "call_unique_id"), _grouped(deliveries, "call_external_id")
+            for call in some:
+                yield TracedCall(call, said[call], told[call])
+                await asyncio.sleep(0)
 
     async def call(self, number: str, call: str) -> TracedCall | None:
         """Return everything stored of a call with its requests; None when there is no such call."""
-        (found,) = await self.calls(number, [call])
+        (found,) = [traced async for traced in self.calls(number, [call])]
         if not found.events and not found.deliveries:
             return None
         attempts = await self._fetch("attempts_of_call", number, call, ROWS_SHOWN)

@@ -25,5 +25,5 @@ async def show(request: web.Request) -> web.Response:
     if "until" in query:
         wanted = wanted._replace(until=min(wanted.until, read_time("until", query["until"])))
     found = await tracer.find(number, wanted)
-    calls = await tracer.calls(number, [item.call for item in found])
-    return json_answer({"calls": [described(call) for call in calls]})
+    calls = [described(call) async for call in tracer.calls(number, [item.call for item in found])]
+    return json_answer({"calls": calls})

@@ -55,8 +55,10 @@ async def show(request: web.Request) -> web.Response:
     text = request.query.get("q", "").strip()[:QUERY_SIZE]
     wanted = _bounded(read_search(text, directory.zone, clock.now()), request.query.get("before", ""))
     found = await tracer.find(number, wanted, CALLS + 1)
-    calls = await tracer.calls(number, [item.call for item in found[:CALLS]])
-    listed = [Shown(summarize(call.call, call.events, directory), _judged(call)) for call in calls]
+    listed = [
+        Shown(summarize(call.call, call.events, directory), _judged(call))
+        async for call in tracer.calls(number, [item.call for item in found[:CALLS]])
+    ]
     return render(
         request,
         "admin/calls.html",
