@@ -275,3 +275,16 @@ async def test_the_answer_is_whole_on_every_kind_of_connection(lab: Lab) -> None
         assert await reader.read() == b""
         writer.close()
     assert await lab.sql.fetchval("SELECT count(*) FROM call_events") == 4
+
+
+async def test_a_host_that_asks_before_it_sends_is_told_to_go_on(lab: Lab) -> None:
+    """curl does, for longer bodies; the answer it waits for comes before the body does."""
+    await lab.add_company()
+    async with lab.daemon() as daemon:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(daemon.public.rpartition(":")[2]))
+        head, _, body = request_of(1, "1.1", "Expect: 100-continue").partition(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 Continue")
+        writer.write(body)
+        assert (await read_answer(reader))[2] == b'{"status":"ok"}'
+        writer.close()
