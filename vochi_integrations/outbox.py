@@ -22,8 +22,9 @@ from vochi_integrations.spool import EntryKind, Spool
 from vochi_integrations.witness import Witness
 
 LaneKey = tuple[str, str]
-BATCH = 500
-LOGS_AT_ONCE = 100
+LogEntry = tuple[str, str, str, Answer]
+SETTLED_AT_ONCE = 100  # writing out more at once would hold up the loop for milliseconds
+LOGS_AT_ONCE = 50
 LOGS_KEPT = 20_000
 SETTLE_SECONDS = 0.02
 LOG_SECONDS = 0.25
@@ -36,10 +37,7 @@ log = structlog.get_logger()
 
 
 class Settlement(Struct, kw_only=True):
-    """The new state of one delivery. `pause` is seconds until it is due again, for what stays pending.
-
-    `row` is what is written of it: made when it is known, so that a batch of them does not hold up the loop.
-    """
+    """The new state of one delivery. `pause` is seconds until it is due again, for what stays pending."""
 
     delivery: Delivery
     status: Status
@@ -47,7 +45,6 @@ class Settlement(Struct, kw_only=True):
     pause: float = 0.0
     answer: Answer | None = None
     written: "asyncio.Future[None] | None" = None
-    row: bytes = b""
 
 
 class Outbox:
@@ -66,8 +63,8 @@ class Outbox:
         self._renewed_until = time.monotonic() + lease
         self._lapses = 0
         self._held: set[int] = set()
-        self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, BATCH, SETTLE_SECONDS)
-        self.logs: Batcher[bytes] = Batcher(self._write_logs, LOGS_AT_ONCE, LOG_SECONDS)
+        self.settlements: Batcher[Settlement] = Batcher(self._write_settlements, SETTLED_AT_ONCE, SETTLE_SECONDS)
+        self.logs: Batcher[LogEntry] = Batcher(self._write_logs, LOGS_AT_ONCE, LOG_SECONDS)
         self.logs_dropped = 0
 
     @property
@@ -80,7 +77,6 @@ class Outbox:
 
     def settle(self, settlement: Settlement) -> None:
         """Write a delivery's new state soon."""
-        settlement.row = canonical(_settlement_row(settlement))
         self.settlements.add(settlement)
 
     async def settled(self) -> None:
@@ -102,7 +98,7 @@ class Outbox:
     def log_answer(self, enterprise: str, integration: str, call: str, answer: Answer) -> None:
         """Write an answer to `integration_logs` soon; too many waiting are counted and dropped."""
         if len(self.logs) < LOGS_KEPT:
-            self.logs.add(canonical(log_row(enterprise, integration, call, answer)))
+            self.logs.add((enterprise, integration, call, answer))
         else:
             self.logs_dropped += 1
 
@@ -175,7 +171,7 @@ class Outbox:
 
     async def _write_settlements(self, batch: list[Settlement]) -> None:
         """Write until it is written: what came of an attempt must not be forgotten."""
-        rows = [item.row for item in batch]
+        rows = [_settlement_row(item) for item in batch]
         while not await self._written("settle", rows):  # noqa: ASYNC110 - a retry, not a wait for an event
             await asyncio.sleep(RETRY_SECONDS)
         self._held.difference_update(item.delivery.id for item in batch if item.status != "sending")
@@ -185,13 +181,13 @@ class Outbox:
             if item.written is not None and not item.written.done():
                 item.written.set_result(None)
 
-    async def _write_logs(self, batch: list[bytes]) -> None:
-        if not await self._written("logs", batch):
+    async def _write_logs(self, batch: list[LogEntry]) -> None:
+        if not await self._written("logs", [log_row(*item) for item in batch]):
             self.logs_dropped += len(batch)
 
-    async def _written(self, kind: EntryKind, rows: list[bytes]) -> bool:
+    async def _written(self, kind: EntryKind, rows: list[dict[str, Any]]) -> bool:
         """Write to PostgreSQL, or to the spool while that is away; False when neither takes it."""
-        data = b"[%b]" % b",".join(rows)
+        data = canonical(rows)
         try:
             if not self.spool.in_use:
                 await self.replay(kind, data)
