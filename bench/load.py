@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import statistics
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -213,3 +214,8 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return a percentile in milliseconds, NaN of nothing."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else float("nan")
+
+
+def median_percentile(slices: Sequence[Sequence[float]], share: float) -> float:
+    """Return the median of the slices' percentiles in milliseconds: a disturbed moment spoils one only."""
+    return statistics.median(percentile(values, share) for values in slices)

@@ -9,7 +9,6 @@ events.
 
 import asyncio
 import itertools
-import statistics
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import asyncpg
 import orjson
 
 from bench.archive import INDEXES, Known, fill, sample
-from bench.load import calls, percentile
+from bench.load import calls, median_percentile, percentile
 from bench.processes import Running, daemon, postgres
 from bench.results import Options, Row
 from bench.sink import Sink, sink
@@ -112,22 +111,21 @@ async def _timed(tracer: Tracer, call: Known, text: str) -> float:
 
 
 async def _beside_intake(running: Running, crm: Sink, tokens: list[str], known: list[Known], options: Options) -> Row:
-    """Compare the medians of slices in turns: what disturbs the machine for a moment spoils one slice only."""
-    tails: dict[bool, list[float]] = {False: [], True: []}
+    answers: dict[bool, list[list[float]]] = {False: [], True: []}
     for _ in range(int(options.pick(9, 3))):
         for searched, context in ((False, _quiet()), (True, _searching(running.internal, known))):
             async with context:
                 load = await calls(running.public, tokens, RATE, options.pick(5, 3))
-            tails[searched].append(percentile(load.answers, 0.99))
+            answers[searched].append(load.answers)
             await settled(crm, load, 5.0)
     return Row(
         name=f"200 to the host p99 with {SEARCHES_A_SECOND} searches/s, at {RATE:.0f} calls/s",
-        value=statistics.median(tails[True]),
+        value=median_percentile(answers[True], 0.99),
         unit="ms",
-        reference=statistics.median(tails[False]),
+        reference=median_percentile(answers[False], 0.99),
         beside="without searches",
         at_most=1.2,
-        note=f"medians of {len(tails[True])} slices each",
+        note=f"medians of {len(answers[True])} slices each",
     )
 
 
