@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
@@ -29,9 +29,11 @@ class Server:
         self.requests: list[bytes] = []
         self.connections = 0
         self.origin = ""
+        self.writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         while head := await self._head(reader):
             self.requests.append(head)
             answer = self.answers.pop(0)
@@ -57,6 +59,10 @@ async def serving(*answers: bytes, seconds: float = 5.0) -> AsyncIterator[tuple[
     async with client_session(Crm(allow_insecure_urls=True)) as session:
         yield found, Exchanger(session, seconds)
     server.close()
+    for writer in found.writers:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_a_request_is_written_once_and_whole_and_its_connection_kept() -> None:
