@@ -104,10 +104,6 @@ class Batcher(Generic[Item]):
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def oldest(self) -> Item | None:
-        return self._items[0] if self._items else None
-
     def add(self, item: Item) -> None:
         self._items.append(item)
         self._idle.clear()

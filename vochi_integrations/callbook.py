@@ -136,8 +136,9 @@ class CallBook:
             self.forget(key)
             return
         after, known.state = known.state, before
-        taken_back = known.digests[before.version - after.version :]
-        del known.digests[before.version - after.version :]
+        kept = len(known.digests) + before.version - after.version
+        taken_back = known.digests[kept:]
+        del known.digests[kept:]
         self._digests.difference_update((key[0], digest) for digest in taken_back)
         if after.is_live:
             self._drop_live(key[0], after)

@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 import structlog
 
+from vochi_integrations import clock
 from vochi_integrations.background import Batcher
 from vochi_integrations.callbook import CallBook, Key
 from vochi_integrations.calls import fold, idle_until
@@ -21,13 +22,14 @@ from vochi_integrations.errors import JournalError, SpoolError, VochiError
 from vochi_integrations.events import canonical, parse_event, stored_event
 from vochi_integrations.plan import Entry, Plan, Receipt, delivery_row, event_row, reason_of, with_ids
 from vochi_integrations.router import Router
+from vochi_integrations.shedding import Shedding
 from vochi_integrations.snapshot import SnapshotStore
 from vochi_integrations.spool import Spool
 from vochi_integrations.witness import Stored, Witness
 
 BATCH = 500
 WAITING_EVENTS = 4_000
-WAITING_SECONDS = 1.5  # a host gives up after 3 (facts: asterisk_hosts §1.1)
+TOO_MANY = "more events come than can be stored; send it again"
 STORE_TIMEOUT = 0.5
 RECALL_TIMEOUT = 30.0
 OPEN_CALLS = 20_000
@@ -85,24 +87,35 @@ class Journal:
         self._idle_seconds = idle_seconds
         self._flushing = asyncio.Lock()
         self.refusing: str | None = None
+        self._shedding = Shedding()
         self.shed = 0
         self.book = CallBook()
-        self.batcher: Batcher[Entry] = Batcher(self._flush, BATCH)
+        self.batcher: Batcher[Entry] = Batcher(self._flush_in_time, BATCH)
 
     def close(self) -> None:
         self._connection.close()
         self._replaying.close()
 
     async def append(self, event: CallEvent, enterprise: Enterprise) -> Receipt:
-        """Return when the event is durable. Raises JournalError when it could not be stored, or too many wait."""
-        oldest = self.batcher.oldest
-        late = oldest is not None and event.received_at - oldest.event.received_at > WAITING_SECONDS
-        if late or len(self.batcher) >= WAITING_EVENTS:
+        """Return when the event is durable. Raises JournalError when it could not be stored, or not in time."""
+        if len(self.batcher) >= WAITING_EVENTS:
             self.shed += 1
-            raise JournalError("more events come than can be stored; send it again")
+            raise JournalError(TOO_MANY)
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.batcher.add(Entry(event, enterprise, receipt))
         return await receipt
+
+    async def _flush_in_time(self, batch: list[Entry]) -> None:
+        """Flush what has not waited too long."""
+        now = clock.now()
+        limit = self._shedding.limit(now, now - batch[0].event.received_at)
+        late = [entry for entry in batch if now - entry.event.received_at > limit]
+        if late:
+            self.shed += len(late)
+            _refuse(late, TOO_MANY)
+            batch = [entry for entry in batch if now - entry.event.received_at <= limit]
+        if batch:
+            await self._flush(batch)
 
     async def _flush(self, batch: list[Entry]) -> None:
         try:
@@ -125,9 +138,7 @@ class Journal:
                 await self._flush([entry])
             return
         log.error("events refused", events=len(batch), exc_info=None if isinstance(error, JournalError) else error)
-        for entry in batch:
-            if not entry.receipt.done():
-                entry.receipt.set_exception(JournalError("the event could not be stored; send it again"))
+        _refuse(batch, "the event could not be stored; send it again")
 
     async def _store_batch(self, batch: Sequence[Entry]) -> Plan:
         """Store in PostgreSQL, or spool what it does not take in time."""
@@ -363,6 +374,12 @@ class Journal:
             record_url=row["record_url"] or "",
         )
         return Entry(event, enterprise, asyncio.get_running_loop().create_future())
+
+
+def _refuse(entries: Iterable[Entry], why: str) -> None:
+    for entry in entries:
+        if not entry.receipt.done():
+            entry.receipt.set_exception(JournalError(why))
 
 
 def _own_key(entry: Entry) -> Key:

@@ -18,6 +18,7 @@ from vochi_integrations.web.intake import Intake
 from vochi_integrations.web.middlewares import AccessLogger
 
 COLLECT_EVERY = 20_000
+BACKLOG = 4_096  # hosts open a connection for each event: a burst in one moment must not wait for TCP to try again
 
 log = structlog.get_logger()
 
@@ -109,7 +110,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int, name: str, events
     if events is not None and runner.server is not None:
         runner.server.request_handler = events.before(runner.server.request_handler)
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartupError(f"cannot listen on server.{name}_host:{name}_port {host}:{port}: {reason}") from None

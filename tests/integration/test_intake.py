@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.kinds import GROUP, dial
 from tests.lab import TOKEN, DaemonUnderTest, Lab, until
+from vochi_integrations import journal, shedding
 
 EVENT = {"Token": TOKEN, "UniqueId": "1757840400.6", "Phone": "375290000001", "Extensions": GROUP, "CallType": 0}
 OK = (200, {"status": "ok"})
@@ -288,3 +289,22 @@ async def test_a_host_that_asks_before_it_sends_is_told_to_go_on(lab: Lab) -> No
         writer.write(body)
         assert (await read_answer(reader))[2] == b'{"status":"ok"}'
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("module", "limit", "value"), [(shedding, "LONGEST_WAIT", -1.0), (journal, "WAITING_EVENTS", 0)]
+)
+async def test_what_would_wait_too_long_is_told_503_and_never_happened(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, module: object, limit: str, value: float
+) -> None:
+    await lab.add_company()
+    async with lab.daemon() as daemon:
+        with monkeypatch.context() as full:
+            full.setattr(module, limit, value)
+            status, answer = await send(daemon, EVENT)
+            assert (status, answer["error"]) == (503, "not_durable")
+            assert "send it again" in answer["message"]
+        assert not await lab.sql.fetchval("SELECT count(*) FROM call_events")
+        assert (await daemon.get("/stats"))[1]["events_shed"] == 1
+        assert await send(daemon, EVENT) == OK
+    assert await lab.sql.fetchval("SELECT count(*) FROM call_events") == 1

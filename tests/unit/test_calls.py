@@ -120,6 +120,28 @@ def test_folding_is_deterministic_and_goes_on_from_stored_events_anywhere(
         assert resumed.reasons == whole.reasons
 
 
+@settings(max_examples=300, deadline=None)
+@given(disturbed_calls, st.data())
+def test_what_is_taken_back_never_happened(case: tuple[Sequence, list[CallEvent]], data: st.DataObject) -> None:
+    _, events = case
+    whole = play(events)
+    cut = data.draw(st.integers(0, len(events)))
+    refused = events[cut : cut + data.draw(st.integers(0, 4))]
+    book = CallBook()
+    outcome = play(events[:cut], book)
+    before: dict[tuple[str, str], CallState] = {}
+    for event in refused:
+        call = book.call_of(ENTERPRISE, event)
+        before.setdefault((ENTERPRISE, call), book.state(ENTERPRISE, call))
+        play([event], book)
+    for key, state in before.items():
+        book.rewind(key, state)
+    assert {key: book.state(*key) for key in before} == before
+    play(events[cut:], book, outcome)
+    assert outcome.effects == whole.effects
+    assert outcome.reasons == whole.reasons
+
+
 def test_a_leg_to_a_mobile_makes_nothing_even_without_its_main_call() -> None:
     outcome = play(read(*event) for event in mobile_leg(2, 9, "2"))
     assert not outcome.popups
