@@ -33,14 +33,16 @@ class Post(NamedTuple):
 class Load(Struct):
     """What the hosts saw; times are of `time.perf_counter`.
 
-    `answers` are seconds from a request's last byte to its answer, `waits` from when it was due; `offered`, `dialled`
-    and `ended` say when a call's dial was due, and its accepted dial and hangup written; `stored` are the acknowledged
-    events as (UniqueId, kind); `statuses` counts answers, 0 for a connection that broke.
+    `answers` are seconds from a request's last byte to its answer, `waits` from when its host had it to send, also for
+    want of a connection; `late` is how long after it was due that was: the load itself had no time, or the host's
+    event before it was not answered. `offered`, `dialled` and `ended` say when a call's dial was due, and its accepted
+    dial and hangup written; `stored` are the acknowledged events as (UniqueId, kind); `statuses` counts answers, 0 for
+    a connection that broke.
     """
 
     answers: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
-    behind: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     offered: dict[str, float] = field(default_factory=dict)
     dialled: dict[str, float] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class Load(Struct):
 
     def add(self, other: "Load") -> None:
         """Take in another slice of the same load."""
-        for ours, theirs in ((self.answers, other.answers), (self.waits, other.waits), (self.behind, other.behind)):
+        for ours, theirs in ((self.answers, other.answers), (self.waits, other.waits), (self.late, other.late)):
             ours.extend(theirs)
         for name in ("offered", "dialled", "ended", "accepted", "tenants"):
             getattr(self, name).update(getattr(other, name))
@@ -141,14 +143,15 @@ async def _call(load: Load, pool: Pool, began: float, token: str, steps: Sequenc
 
 
 async def _post(load: Load, pool: Pool, call: str, post: Post, due: float) -> None:
+    asked = time.perf_counter()
     try:
         answered = await pool.post(f"/{post.kind}", post.body)
     except OSError:
         load.count(BROKEN)
         return
     load.answers.append(answered.done_at - answered.sent_at)
-    load.waits.append(answered.done_at - due)
-    load.behind.append(answered.sent_at - due)
+    load.waits.append(answered.done_at - asked)
+    load.late.append(asked - due)
     load.count(answered.status)
     if answered.status != 200:
         return

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from vochi_integrations.web.middlewares import AccessLogger
 
 COLLECT_EVERY = 20_000
 BACKLOG = 4_096  # hosts open a connection for each event: a burst in one moment must not wait for TCP to try again
+TAKERS = 8  # uvloop takes one connection a turn of its loop, and a busy loop turns slowly: as many listen on the socket
 
 log = structlog.get_logger()
 
@@ -110,7 +112,10 @@ async def _listen(runner: web.AppRunner, host: str, port: int, name: str, events
     if events is not None and runner.server is not None:
         runner.server.request_handler = events.before(runner.server.request_handler)
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family, backlog=BACKLOG) as bound:
+            for _ in range(TAKERS):
+                await web.SockSite(runner, bound.dup(), backlog=BACKLOG).start()
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartupError(f"cannot listen on server.{name}_host:{name}_port {host}:{port}: {reason}") from None
