@@ -102,7 +102,7 @@ async def show_call(request: web.Request) -> web.Response:
     if call is None:
         return problem("not_found")
     skew = await _skew(request, call)
-    context = {"here": HERE, **_helpers(request), **_detail(request, call, skew)}
+    context = {"here": HERE, "again_ms": live.AGAIN_MS, **_helpers(request), **_detail(request, call, skew)}
     return render(request, "admin/call.html", context)
 
 
