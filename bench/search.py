@@ -104,8 +104,8 @@ async def _diagnosed(database: Database, tracer: Tracer, call: Known) -> float:
 
 async def _timed(tracer: Tracer, call: Known, text: str) -> float:
     began = time.perf_counter()
-    found = await tracer.find(call.number, read_search(text, UTC, time.time()))
-    async for item in tracer.calls(call.number, [item.call for item in found]):
+    hits = await tracer.find(call.number, read_search(text, UTC, time.time()))
+    async for item in tracer.calls(call.number, [item.call for item in hits.calls]):
         described(item)
     return time.perf_counter() - began
 

@@ -1,6 +1,6 @@
 -- requests_over_time --
--- An enterprise's requests to its CRMs in stretches of $2 seconds, the last $3 seconds: how many, how many failed, how
--- long the CRM took (milliseconds).
+-- An enterprise's requests $5 to the CRMs $4 in stretches of $2 seconds, the last $3 seconds: how many, how many failed,
+-- how long the CRM took (milliseconds).
 SELECT (floor(extract(epoch FROM created_at) / $2::float8) * $2::float8)::float8 AS since,
        count(*)::int AS requests,
        count(*) FILTER (WHERE status = 'error')::int AS errors,
@@ -8,11 +8,12 @@ SELECT (floor(extract(epoch FROM created_at) / $2::float8) * $2::float8)::float8
        percentile_cont(0.95) WITHIN GROUP (ORDER BY elapsed_ms)::float8 AS slow
 FROM integration_logs
 WHERE enterprise_number = $1 AND call_unique_id IS NOT NULL AND created_at > now() - make_interval(secs => $3::float8)
+  AND integration_type = ANY ($4::text[]) AND event_type = ANY ($5::text[])
 GROUP BY since
 ORDER BY since
 
 -- latest_requests --
--- The latest request of an enterprise that succeeded and the latest that failed, of the last $2 seconds.
+-- The latest request $4 of an enterprise to the CRMs $3 that succeeded and the latest that failed, of the last $2 seconds.
 SELECT l.status, l.error_message, l.http_status, l.call_unique_id, extract(epoch FROM l.created_at)::float8 AS at
 FROM unnest(ARRAY['success', 'error']) AS wanted
 CROSS JOIN LATERAL (
@@ -20,13 +21,31 @@ CROSS JOIN LATERAL (
     FROM integration_logs
     WHERE enterprise_number = $1 AND status = wanted AND call_unique_id IS NOT NULL
       AND created_at > now() - make_interval(secs => $2::float8)
+      AND integration_type = ANY ($3::text[]) AND event_type = ANY ($4::text[])
     ORDER BY created_at DESC
     LIMIT 1
 ) AS l
 
+-- deliveries_over_time --
+-- What became of what CRMs $4 were to be told of an enterprise's calls, in stretches of $2 seconds by when the calls
+-- began, the last $3 seconds. A call's deliveries are found by the call: no index has them by time.
+SELECT (floor(extract(epoch FROM e.received_timestamp) / $2::float8) * $2::float8)::float8 AS since,
+       d.kind, d.status, d.reason, d.attempts, sum(d.deliveries)::int AS deliveries
+FROM call_events e
+CROSS JOIN LATERAL (
+    SELECT kind, status, reason, least(attempts, 1) AS attempts, count(*) AS deliveries
+    FROM integration_deliveries
+    WHERE enterprise_number = $1 AND integration_type = ANY ($4::text[]) AND call_external_id = e.call_unique_id
+    GROUP BY kind, status, reason, least(attempts, 1)
+) AS d
+WHERE e.enterprise_number = $1 AND e.event_hash IS NOT NULL AND e.event_sequence = 1
+  AND e.received_timestamp > (now() AT TIME ZONE 'UTC') - make_interval(secs => $3::float8)
+GROUP BY since, d.kind, d.status, d.reason, d.attempts
+ORDER BY since
+
 -- popup_times --
--- How long the latest $3 pop-ups of an enterprise took from the event to the CRM's yes, in milliseconds, and how long
--- until their first request.
+-- How long the pop-ups of the calls of an enterprise's latest $3 requests took from the event to the CRM's yes, in
+-- milliseconds, and how long until their first request.
 SELECT count(*)::int AS popups,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY took)::float8 AS median,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY took)::float8 AS slow,
@@ -36,12 +55,15 @@ FROM (
     SELECT extract(epoch FROM d.finished_at - d.event_at)::float8 * 1000 AS took,
            extract(epoch FROM d.first_attempt_at - d.event_at)::float8 * 1000 AS ours
     FROM (
-        SELECT integration_type, call_unique_id
-        FROM integration_logs
-        WHERE enterprise_number = $1 AND created_at > now() - make_interval(secs => $2::float8)
-          AND event_type IN ('call_event:in', 'call_event:out') AND status = 'success' AND call_unique_id IS NOT NULL
-        ORDER BY created_at DESC
-        LIMIT $3
+        SELECT DISTINCT integration_type, call_unique_id
+        FROM (
+            SELECT integration_type, call_unique_id
+            FROM integration_logs
+            WHERE enterprise_number = $1 AND created_at > now() - make_interval(secs => $2::float8)
+              AND event_type IN ('call_event:in', 'call_event:out') AND status = 'success' AND call_unique_id IS NOT NULL
+            ORDER BY created_at DESC
+            LIMIT $3
+        ) AS latest
     ) AS l
     JOIN integration_deliveries d
       ON d.enterprise_number = $1 AND d.integration_type = l.integration_type

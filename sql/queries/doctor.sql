@@ -2,16 +2,14 @@
 -- Which PostgreSQL answers, and what its clock says (UTC epoch seconds).
 SELECT current_setting('server_version') AS version, extract(epoch FROM clock_timestamp())::float8 AS now
 
--- latest_events --
--- How the latest calls of an enterprise began: when they were received, and when by their host's clock (the integer
--- part of a UniqueId). UTC epoch seconds.
-SELECT extract(epoch FROM received_timestamp)::float8 AS received_at, split_part(unique_id, '.', 1)::float8 AS created_at
+-- latest_call --
+-- When the latest call of an enterprise in $2 days began; UTC epoch seconds.
+SELECT extract(epoch FROM received_timestamp)::float8 AS received_at
 FROM call_events
 WHERE enterprise_number = $1 AND event_hash IS NOT NULL AND event_sequence = 1 AND event_type IN ('start', 'dial')
-  AND unique_id ~ '^[0-9]{9,11}[.][0-9]+$'
-  AND received_timestamp > (now() AT TIME ZONE 'UTC') - interval '7 days'
+  AND received_timestamp > (now() AT TIME ZONE 'UTC') - make_interval(days => $2::int)
 ORDER BY received_timestamp DESC
-LIMIT 50
+LIMIT 1
 
 -- lost_popups --
 -- The extensions whose pop-ups were lost in $2 days because nobody in the CRM has them, and how many each.

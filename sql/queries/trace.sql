@@ -33,43 +33,66 @@ GROUP BY call
 ORDER BY found_at DESC
 LIMIT $5
 
--- calls_by_phone --
--- The latest calls with a number of which nine digits are known, given backwards; some have several events of it.
-SELECT call, extract(epoch FROM max(received_timestamp))::float8 AS found_at
-FROM (
+-- phone_tails --
+-- The numbers of a company's calls that end with some digits, one after the other in the index, at most $3 of them. All
+-- of them backwards, as the index has them.
+WITH RECURSIVE tails AS (
+    (
+        SELECT vochi_phone_tail(raw_data) COLLATE "C" AS tail
+        FROM call_events
+        WHERE enterprise_number = $1 AND event_hash IS NOT NULL AND event_type IN ('dial', 'hangup')
+          AND vochi_phone_tail(raw_data) >= $2 COLLATE "C"
+        ORDER BY vochi_phone_tail(raw_data) COLLATE "C"
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT vochi_phone_tail(e.raw_data) COLLATE "C"
+        FROM call_events e
+        WHERE e.enterprise_number = $1 AND e.event_hash IS NOT NULL AND e.event_type IN ('dial', 'hangup')
+          AND vochi_phone_tail(e.raw_data) > t.tail COLLATE "C"
+        ORDER BY vochi_phone_tail(e.raw_data) COLLATE "C"
+        LIMIT 1
+    )
+    FROM tails t
+    WHERE t.tail < ($2 || ':') COLLATE "C"
+)
+SELECT tail FROM tails WHERE tail < ($2 || ':') COLLATE "C" LIMIT $3
+
+-- calls_by_phones --
+-- The latest calls with one of some numbers, given backwards; some calls have several events of it.
+SELECT found.call, extract(epoch FROM max(found.received_timestamp))::float8 AS found_at
+FROM unnest($2::text[]) AS tail
+CROSS JOIN LATERAL (
     SELECT call_unique_id AS call, received_timestamp
     FROM call_events
-    WHERE enterprise_number = $1 AND vochi_phone_tail(raw_data) = $2 COLLATE "C"
+    WHERE enterprise_number = $1 AND vochi_phone_tail(raw_data) = tail COLLATE "C"
       AND event_hash IS NOT NULL AND event_type IN ('dial', 'hangup')
       AND received_timestamp >= to_timestamp($3) AT TIME ZONE 'UTC'
       AND received_timestamp < to_timestamp($4) AT TIME ZONE 'UTC'
     ORDER BY received_timestamp DESC
     LIMIT 8 * $5
 ) AS found
-GROUP BY call
+GROUP BY found.call
 ORDER BY found_at DESC
 LIMIT $5
 
--- calls_by_phone_end --
--- The latest calls whose number ends with some digits, given backwards; of more than $6 events some are not looked at.
-SELECT call, extract(epoch FROM max(received_timestamp))::float8 AS found_at
-FROM (
-    SELECT call_unique_id AS call, received_timestamp
-    FROM call_events
-    WHERE enterprise_number = $1
-      AND vochi_phone_tail(raw_data) >= $2 COLLATE "C" AND vochi_phone_tail(raw_data) < ($2 || ':') COLLATE "C"
-      AND event_hash IS NOT NULL AND event_type IN ('dial', 'hangup')
-      AND received_timestamp >= to_timestamp($3) AT TIME ZONE 'UTC'
-      AND received_timestamp < to_timestamp($4) AT TIME ZONE 'UTC'
-    LIMIT $6
-) AS found
-GROUP BY call
+-- live_calls_by_phone --
+-- The calls under way whose number ends with some digits, given backwards: one that rings nobody yet has no event that
+-- is in the index.
+SELECT e.call_unique_id AS call, extract(epoch FROM max(e.received_timestamp))::float8 AS found_at
+FROM open_calls o
+JOIN call_events e
+  ON e.enterprise_number = o.enterprise_number AND e.call_unique_id = o.unique_id AND e.event_hash IS NOT NULL
+WHERE o.enterprise_number = $1 AND e.event_type = 'start' AND starts_with(vochi_phone_tail(e.raw_data), $2)
+  AND e.received_timestamp >= to_timestamp($3) AT TIME ZONE 'UTC'
+  AND e.received_timestamp < to_timestamp($4) AT TIME ZONE 'UTC'
+GROUP BY e.call_unique_id
 ORDER BY found_at DESC
 LIMIT $5
 
--- calls_by_extension --
--- The latest calls that named an extension: the lists of extensions a company has, one after the other in the index, at
--- most $6 of them; of those with this extension the latest events.
+-- extension_lists --
+-- The lists of extensions that a company's calls named, one after the other in the index, at most $2 of them.
 WITH RECURSIVE lists AS (
     (
         SELECT vochi_extensions(raw_data) COLLATE "C" AS list
@@ -89,25 +112,66 @@ WITH RECURSIVE lists AS (
     )
     FROM lists l
     WHERE l.list IS NOT NULL
-), known AS (
-    SELECT list FROM lists LIMIT $6
 )
+SELECT list FROM lists WHERE list IS NOT NULL LIMIT $2
+
+-- calls_by_extensions --
+-- The latest calls that named exactly one of some lists of extensions.
 SELECT found.call, extract(epoch FROM max(found.received_timestamp))::float8 AS found_at
-FROM known k
+FROM unnest($2::text[]) AS list
 CROSS JOIN LATERAL (
     SELECT call_unique_id AS call, received_timestamp
     FROM call_events
-    WHERE enterprise_number = $1 AND vochi_extensions(raw_data) = k.list COLLATE "C"
+    WHERE enterprise_number = $1 AND vochi_extensions(raw_data) = list COLLATE "C"
       AND event_hash IS NOT NULL AND event_type IN ('dial', 'hangup')
       AND received_timestamp >= to_timestamp($3) AT TIME ZONE 'UTC'
       AND received_timestamp < to_timestamp($4) AT TIME ZONE 'UTC'
     ORDER BY received_timestamp DESC
     LIMIT 2 * $5
 ) AS found
-WHERE k.list LIKE '% ' || $2 || ' %'
 GROUP BY found.call
 ORDER BY found_at DESC
 LIMIT $5
+
+-- calls_lately --
+-- Of the latest $5 calls those with a number that ends with the digits $6, given backwards, or with the extension $7;
+-- "" for neither. For companies with more numbers or lists than can be looked through.
+SELECT begun.call, extract(epoch FROM max(e.received_timestamp))::float8 AS found_at
+FROM (
+    SELECT call_unique_id AS call
+    FROM call_events
+    WHERE enterprise_number = $1 AND event_hash IS NOT NULL AND event_sequence = 1
+      AND received_timestamp >= to_timestamp($2) AT TIME ZONE 'UTC'
+      AND received_timestamp < to_timestamp($3) AT TIME ZONE 'UTC'
+    ORDER BY received_timestamp DESC
+    LIMIT $5
+) AS begun
+CROSS JOIN LATERAL (
+    SELECT received_timestamp
+    FROM call_events
+    WHERE enterprise_number = $1 AND call_unique_id = begun.call AND event_hash IS NOT NULL
+      AND event_type IN ('dial', 'hangup')
+      AND ($6 <> '' AND starts_with(vochi_phone_tail(raw_data), $6)
+           OR $7 <> '' AND strpos(vochi_extensions(raw_data), ' ' || $7 || ' ') > 0)
+      AND received_timestamp < to_timestamp($3) AT TIME ZONE 'UTC'
+    ORDER BY event_sequence DESC
+    LIMIT 1
+) AS e
+GROUP BY begun.call
+ORDER BY found_at DESC
+LIMIT $4
+
+-- clicks_without_call --
+-- The latest clicks on a number in the CRM that led to no call: of a number that ends with the digits $5, of an
+-- extension $6; "" for both chooses all.
+SELECT source, code, phone, state, reason, message, pbx_ms, extract(epoch FROM clicked_at)::float8 AS clicked_at
+FROM click_calls
+WHERE enterprise_number = $1 AND call_unique_id IS NULL
+  AND clicked_at >= to_timestamp($2) AND clicked_at < to_timestamp($3)
+  AND ($5 = '' AND $6 = '' OR $6 <> '' AND code = $6
+       OR $5 <> '' AND starts_with(reverse(translate(phone, '+ -()', '')), $5))
+ORDER BY clicked_at DESC
+LIMIT $4
 
 -- events_of_calls --
 -- Everything the PBX said of some calls.
@@ -140,10 +204,12 @@ ORDER BY id
 LIMIT $3
 
 -- recent_starts --
--- How late the first events of the latest incoming calls were by the second in their UniqueId, in seconds.
-SELECT call_unique_id AS call, event_type, unique_id, extract(epoch FROM received_timestamp)::float8 AS received_at
+-- The first events of the latest $2 calls before a moment (UTC epoch seconds): how late those of incoming ones came by
+-- the second in their UniqueId.
+SELECT event_type, unique_id, extract(epoch FROM received_timestamp)::float8 AS received_at
 FROM call_events
 WHERE enterprise_number = $1 AND event_hash IS NOT NULL AND event_sequence = 1
+  AND received_timestamp < to_timestamp($3) AT TIME ZONE 'UTC'
 ORDER BY received_timestamp DESC
 LIMIT $2
 

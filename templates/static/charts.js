@@ -57,9 +57,9 @@ function days(plot, moments) {
 function draw(box) {
   const data = JSON.parse(box.dataset.chart);
   box.replaceChildren();
-  // Bars stand on each other: the first series is drawn as the total, what went wrong in front of it.
-  const sum = (index) => data.series.reduce((total, one) => total + (one.values[index] || 0), 0);
-  const values = data.series.map((one, place) => (data.bars && !place ? data.at.map((_, index) => sum(index)) : one.values));
+  // Bars stand on each other: each series is drawn as tall as itself and those after it, which stand in front of it.
+  const tall = (place, index) => data.series.slice(place).reduce((total, one) => total + (one.values[index] || 0), 0);
+  const values = data.series.map((one, place) => (data.bars ? data.at.map((_, index) => tall(place, index)) : one.values));
   return new uPlot(options(box, data, colours()), [data.at, ...values], box);
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from tests.integration.test_call_path import fresh_id, post
 from tests.integration.test_letters import fail_a_call
 from tests.integration.test_nginx import nginx, place
 from tests.integration.test_several_daemons import settled
+from tests.integration.test_trace import add_click
 from tests.kinds import GROUP, C, dial, hangup, start
 from tests.lab import NUMBER, DaemonUnderTest, Lab, eventually, until
 from vochi_integrations.admin import live
+from vochi_integrations.admin.pages import calls
+from vochi_integrations.ops import trace
 
 __all__ = ["place"]
 PAGE = "/retailcrm-admin/calls"
@@ -78,6 +82,84 @@ async def test_a_call_is_listed_with_its_verdict_and_opened_with_its_timeline(la
         assert not re.search("[а-яё]", re.sub(r"Русский|Ольга", "", page), re.IGNORECASE)
         assert (await read(daemon, "/1700000000.1"))[0] == 404
         assert "Ничего не найдено" in (await read(daemon, q="+375 29 999-99-99"))[1]
+
+
+async def test_a_click_that_the_pbx_refused_is_found_with_what_to_press(lab: Lab) -> None:
+    await lab.add_company()
+    await sign_in(lab)
+    await add_click(lab, C, "152", "pbx_unreachable")
+    async with lab.daemon() as daemon:
+        for query in ({"q": C}, {"q": "152"}, {}):
+            status, page = await read(daemon, **query)
+            assert status == 200
+            for text in ("Звонок по клику не начался: АТС недоступна.", "Проверить связь с АТС", C, "152"):
+                assert text in page, (query, text)
+        assert "Ничего не найдено" in (await read(daemon, q="153"))[1]
+        page = (await read(daemon, q=C, lang="en"))[1]
+        assert "Click-to-call did not begin: " in page
+        assert not re.search("[а-яё]", re.sub(r"Русский|Ольга", "", page), re.IGNORECASE)
+
+
+async def test_pages_of_calls_and_clicks_follow_each_other(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "CALLS", 2)
+    await lab.add_company()
+    await sign_in(lab)
+    async with lab.daemon() as daemon:
+        for number in range(3):
+            await add_click(lab, f"37529000010{number}", "152", "busy")
+            await post(daemon, fresh_id(number), dial(0, ["152"], phone=f"37529000020{number}"))
+        seen, before = [], ""
+        for _ in range(3):
+            _, page = await read(daemon, q="152", **({"before": before} if before else {}))
+            seen += re.findall(r"<strong>(37529\d+)</strong>", page)
+            before = "".join(re.findall(r'class="more"><a[^>]*before=([0-9.]+)', page))
+    assert before == ""
+    assert seen == [f"375290000{kind}0{number}" for number in (2, 1, 0) for kind in (2, 1)]
+
+
+async def test_a_search_that_was_cut_says_so(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    await lab.add_company()
+    await sign_in(lab)
+    async with lab.daemon() as daemon:
+        for number in range(2):
+            await post(daemon, fresh_id(number), dial(0, ["152"], phone=f"3752900{number}0001"))
+        assert "Просмотрено не всё" not in (await read(daemon, q="0001"))[1]
+        monkeypatch.setattr(trace, "NUMBERS_LOOKED_AT", 1)
+        assert "Просмотрено не всё" in (await read(daemon, q="0001"))[1]
+
+
+async def test_a_late_event_is_no_wrong_clock(lab: Lab) -> None:
+    """One start that came a minute late; the company's other calls came at once."""
+    await lab.add_company()
+    await sign_in(lab)
+    late = f"{int(time.time()) - 60}.9"
+    async with lab.daemon() as daemon:
+        await post(daemon, late, start(0))
+        assert "Часы АТС" not in (await read(daemon, f"/{late}"))[1], "the only call there is"
+        for number in range(3):
+            await post(daemon, fresh_id(number), start(0))
+        assert "Часы АТС" not in (await read(daemon, f"/{late}"))[1]
+
+
+async def test_a_clock_that_was_wrong_then_is_corrected_then(lab: Lab) -> None:
+    """A day ago the PBX's clock was 192 seconds late; since then it has been right."""
+    await lab.add_company()
+    await sign_in(lab)
+    old = [f"{int(time.time()) - 192}.{number}" for number in range(3)]
+    async with lab.daemon() as daemon:
+        for call in old:
+            await post(daemon, call, start(0))
+        await lab.sql.execute("UPDATE call_events SET received_timestamp = received_timestamp - interval '1 day'")
+        await lab.sql.execute(
+            "UPDATE call_events SET unique_id = n.id, call_unique_id = n.id FROM (SELECT unique_id AS old,"
+            " (split_part(unique_id, '.', 1)::bigint - 86400) || '.' || split_part(unique_id, '.', 2) AS id"
+            " FROM call_events) n WHERE unique_id = n.old"
+        )
+        call = await lab.sql.fetchval("SELECT max(unique_id) FROM call_events")
+        for number in range(20):
+            await post(daemon, fresh_id(number), start(0))
+        assert "Часы АТС отстают на 3:1" in re.sub(r"\s+", " ", (await read(daemon, f"/{call}"))[1])
+        assert "Часы АТС" not in (await read(daemon, f"/{fresh_id(1)}"))[1]
 
 
 async def test_nobody_sees_another_companys_calls(lab: Lab) -> None:
@@ -184,7 +266,22 @@ async def test_a_shutdown_does_not_wait_for_streams(lab: Lab) -> None:
         await anext(stream)
         began = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - began < 5
-    assert [part async for part in stream][-1] == ""
+    assert "" not in [part async for part in stream], "the call is not over: the browser is to come back"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_stream_that_was_long_enough_ends_and_may_be_opened_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LONGEST_SECONDS", 0.2)
+    await lab.add_company()
+    await sign_in(lab)
+    call = fresh_id()
+    async with lab.daemon() as daemon:
+        await post(daemon, call, start(0))
+        for _ in range(2):
+            (part,) = [part async for part in parts(daemon, call)]
+            assert "Звонок начался." in part
 
 
 @pytest.mark.usefixtures("quick")
@@ -220,4 +317,5 @@ async def test_a_stream_ends_with_the_session(lab: Lab, monkeypatch: pytest.Monk
         stream = parts(daemon, call)
         await anext(stream)
         await lab.sql.execute("DELETE FROM user_sessions")
-        assert [part async for part in stream] == [""]
+        assert [part async for part in stream] == []
+        assert (await read(daemon, f"/{call}/live"))[0] == 401

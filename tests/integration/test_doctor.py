@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_call_path import fresh_id
+from tests.integration.test_call_path import fresh_id, post
 from tests.integration.test_commands import run, serving
-from tests.kinds import dial, hangup
+from tests.kinds import dial, hangup, start
 from tests.lab import API_KEY, CODES, NUMBER, TOKEN, DaemonUnderTest, Lab, eventually, until
 from tests.ssh_host import SshHost
 
@@ -43,6 +43,7 @@ async def test_a_good_daemon_and_company_are_green(lab: Lab, pbx: SshHost) -> No
         "secrets__keys": "kDLUbB4q8nnd6h0A0LZQ4mR5nN3MJHqjDq0Jv5tQm1c=",
     }
     async with lab.daemon("state", **overrides) as daemon:
+        await post(daemon, fresh_id(1), start(0))
         await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()})
         found = await examined(daemon)
         assert lab.popups
@@ -130,8 +131,14 @@ async def test_a_company_that_is_off_unknown_or_misconfigured(lab: Lab) -> None:
 async def test_a_host_whose_clock_is_wrong(lab: Lab) -> None:
     await lab.add_company()
     async with lab.daemon() as daemon:
-        late = f"{int(fresh_id().split('.')[0]) - 300}.5"
-        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": late})
+        assert (await examined(daemon))["host"][0] == "bad"
+        began = int(fresh_id().split(".")[0]) - 300
+        await post(daemon, f"{began}.1", dial(0, ["151"], 1))
+        assert (await examined(daemon))["host_clock"][0] == "skipped", "an outgoing call does not tell"
+        await post(daemon, f"{began}.2", start(0))
+        assert (await examined(daemon))["host_clock"][0] == "ok", "an event that was late"
+        for number in range(3, 5):
+            await post(daemon, f"{began}.{number}", start(0))
         found = await examined(daemon)
     assert found["host_clock"][0] == "warning"
     assert "отстают на 30" in found["host_clock"][1]

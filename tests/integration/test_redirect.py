@@ -444,6 +444,7 @@ async def test_a_channel_is_moved_in_the_background_and_the_pbx_is_believed_only
             rows = await lab.sql.fetch("SELECT * FROM integration_logs WHERE event_type = 'channel_redirect'")
             assert [row["status"] for row in rows] == list(statuses)
             assert {tuple(row["request_data"].values()) for row in rows} == {(channel, "151")}
+            assert rows[0]["response_data"] == {"reason": "no_such_channel"}
 
         assert (await ask_us(daemon, **body))[1]["extension"] == "151"
         await eventually(lambda: kept("error"))

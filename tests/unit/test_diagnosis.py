@@ -8,11 +8,12 @@ from vochi_integrations.db import Row
 from vochi_integrations.domain import Directory, Enterprise, Reason
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 from vochi_integrations.lanes import LaneStatus
-from vochi_integrations.ops.diagnosis import Diagnosis, Light, lights, unmapped_now
+from vochi_integrations.ops.diagnosis import Diagnosis, Light, lights, outcomes, unmapped_now
 
 NOW = 1_757_840_400.0
 WELL: dict[str, Any] = {
     "requests": [],
+    "deliveries": [],
     "latest": {"success": {"at": NOW - 10}},
     "popups": {},
     "queue": {"popups": 0, "records": 0, "since": None, "failed": 0},
@@ -91,3 +92,26 @@ def test_a_quiet_company_is_not_silent_and_an_extension_given_since_is_not_lost(
     rows = [{"extension": "150", "lost": 3}, {"extension": "151", "lost": 1}]
     found = Diagnosis(**{**WELL, "unmapped": [cast("Row", row) for row in rows]})
     assert [row["extension"] for row in unmapped_now(found, {"150"})] == ["151"]
+
+
+def test_deliveries_are_counted_by_what_became_of_them() -> None:
+    """What an open breaker kept back is seen; the card of an internal call is no loss."""
+
+    def rows(status: str, reason: str | None = None, attempts: int = 0, kind: str = "popup") -> dict[str, Any]:
+        return {"since": NOW, "kind": kind, "status": status, "reason": reason, "attempts": attempts, "deliveries": 2}
+
+    counted = outcomes([
+        rows("done", attempts=1),
+        rows("failed", "crm_rejected", 1, "record"),
+        rows("skipped", "no_mapping"),
+        rows("expired", "breaker_open"),
+        rows("expired", "call_over", 1),
+        rows("expired", "call_over"),
+        rows("skipped", "internal_call"),
+        rows("pending", None, 0, "record"),
+        {**rows("sending"), "since": NOW + 1800},
+    ])  # fmt: skip
+    assert counted == [
+        {"since": NOW, "sent": 2, "failed": 2, "unsent": 6, "waiting": 2},
+        {"since": NOW + 1800, "waiting": 2},
+    ]

@@ -6,8 +6,10 @@ import pytest
 
 from tests.kinds import MAIN, C, by_time, dial, hangup, start, talk
 from vochi_integrations.domain import Directory, Kind, Reason, Status
+from vochi_integrations.ops.clicks import CLICKS, REFUSALS
+from vochi_integrations.ops.redirects import SOURCES
 from vochi_integrations.ops.summary import delays, skew_of, summarize
-from vochi_integrations.ops.timeline import CLICKS, REFUSALS, timeline
+from vochi_integrations.ops.timeline import timeline
 from vochi_integrations.ops.trace import TracedCall
 
 BEGAN = float(MAIN.partition(".")[0])
@@ -68,7 +70,7 @@ def test_a_call_is_told_in_the_order_of_its_moments() -> None:
 def test_times_of_a_pbx_with_a_slow_clock_are_corrected() -> None:
     late = [(second + 192, kind, body) for second, kind, body in ANSWERED]
     call = TracedCall(MAIN, rows(*late), [])
-    skew = skew_of(delays(MAIN, call.events))
+    skew = skew_of(delays(call.events * 3))
     assert skew == 192
     first = timeline(call, OFFICE, skew=skew)[0]
     assert (first.title, first.at) == ("Звонок начался на АТС", BEGAN + 192)
@@ -78,7 +80,16 @@ def test_times_of_a_pbx_with_a_slow_clock_are_corrected() -> None:
 
 @pytest.mark.parametrize(
     ("found", "skew"),
-    [([], 0.0), ([0.4, 1.0, 30.0], 0.0), ([-0.9, 0.2], 0.0), ([191.0, 192.0, 240.0], 191.0), ([-60.0, -59.0], -60.0)],
+    [
+        ([], 0.0),
+        ([0.4, 1.0, 30.0], 0.0),
+        ([60.0], 0.0),
+        ([60.0, 61.0], 0.0),
+        ([-0.9, 0.2], 0.0),
+        ([191.0, 192.0, 240.0], 191.0),
+        ([-60.0], -60.0),
+        ([-60.0, -59.0], -60.0),
+    ],
 )
 def test_a_late_event_is_no_wrong_clock(found: list[float], skew: float) -> None:
     assert skew_of(found) == skew
@@ -102,12 +113,63 @@ def test_every_decision_about_an_event_is_shown_with_its_code(reason: Reason) ->
     assert entry.reason == ("" if reason is Reason.INFORMATIONAL else reason)
 
 
-def test_clicks_are_told_with_what_came_of_them() -> None:
-    for state in CLICKS:
-        row = {"source": "retailcrm", "code": "150", "phone": C, "state": state, "reason": "pbx_login", "message": ""}
-        (entry,) = timeline(TracedCall("x", [], [], [], [{**row, "pbx_ms": 80.0, "clicked_at": BEGAN}]), OFFICE)
-        assert CLICKS[state] in entry.detail
-        assert (REFUSALS["pbx_login"] in entry.detail) == (state == "failed")
+def log_row(event_type: str, request: object, response: object, **more: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "integration_type": "smart",
+        "event_type": event_type,
+        "request_data": request,
+        "response_data": response,
+        "status": "success",
+        "error_message": None,
+        "elapsed_ms": 12.0,
+        "http_status": None,
+        "began_at": BEGAN,
+    }
+    return known | more
+
+
+@pytest.mark.parametrize("state", CLICKS)
+@pytest.mark.parametrize("reason", [None, *REFUSALS])
+def test_clicks_are_told_with_what_came_of_them_once_each(state: str, reason: str | None) -> None:
+    row = {"source": "retailcrm", "code": "150", "phone": C, "state": state, "reason": reason, "message": ""}
+    click = {**row, "pbx_ms": 80.0, "clicked_at": BEGAN}
+    asked, came = {"code": "150", "phone": C}, {"state": state, "reason": reason, "pbx_ms": 80.0}
+    noted = log_row("make_call:outcome", asked, came, integration_type="retailcrm")
+    (entry,) = timeline(TracedCall("x", [], [], [noted], [click]), OFFICE)
+    assert CLICKS[state] in entry.detail
+    assert (bool(reason) and REFUSALS[reason or ""] in entry.detail) == (state == "failed" and reason is not None)
+    assert (entry.source, entry.title) == ("pbx", f"Звонок по клику в CRM: 150 → {C}")
+    assert timeline(TracedCall("x", [], [], [noted], []), OFFICE) == [entry], "made while PostgreSQL was away"
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_smart_redirects_are_our_decisions_in_words(source: str) -> None:
+    extension = "151" if source in ("retailcrm", "last_call", "first_call") else ""
+    failed = source in ("timeout", "error")
+    answer = {"source": source, "cached": True, "extension": extension, "name": "Виктор"}
+    row = log_row("smart_redirect", {"phone": C}, answer, status="error" if failed else "success")
+    (entry,) = timeline(TracedCall("x", [], [], [row]), OFFICE)
+    assert entry.title == "Умная переадресация: " + ("добавочный 151" if extension else "как обычно, по настройкам АТС")
+    assert entry.detail == f"{SOURCES[source]}, уже было известно, АТС покажет имя: Виктор"
+    assert (entry.source, entry.reason, entry.tone == "bad", entry.ms) == ("us", source, failed, 12.0)
+
+
+@pytest.mark.parametrize("reason", [None, *REFUSALS])
+def test_a_moved_channel_is_the_pbxs_in_words(reason: str | None) -> None:
+    asked, came = {"channel": "SIP/0001363-00000004", "extension": "151"}, {"reason": reason} if reason else None
+    row = log_row("channel_redirect", asked, came, status="error" if reason else "success", error_message=reason)
+    (entry,) = timeline(TracedCall("x", [], [], [row]), OFFICE)
+    moved = "АТС не перевела звонок на 151" if reason else "Звонок переведён на 151"
+    assert (entry.source, entry.title) == ("pbx", moved)
+    assert entry.detail == (REFUSALS[reason] if reason else "")
+
+
+def test_a_strange_line_of_the_log_breaks_nothing() -> None:
+    for event_type in ("smart_redirect", "channel_redirect", "make_call:outcome", "solar_flare"):
+        bodies: tuple[object, ...] = (None, "text", [], {"source": 5, "reason": {}})
+        for body in bodies:
+            row = log_row(event_type, body, body)
+            assert len(timeline(TracedCall("x", [], [], [row]), OFFICE)) == 1
 
 
 def test_a_strange_body_is_shown_and_breaks_nothing() -> None:

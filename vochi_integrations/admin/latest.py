@@ -84,7 +84,8 @@ async def _calls(tracer: Tracer, number: str, sought: Sought) -> list[str] | Non
     for text in filter(None, (sought.phone, sought.extension)):
         digits = "".join(char for char in text if char.isascii() and char.isdigit())
         wanted = Wanted(phone=digits) if text == sought.phone else Wanted(extension=digits)
-        found.append({item.call for item in await tracer.find(number, wanted, CALLS)} if digits else set())
+        hits = (await tracer.find(number, wanted, CALLS)).calls if digits else []
+        found.append({item.call for item in hits})
     return sorted(set.intersection(*found)) if found else None
 
 

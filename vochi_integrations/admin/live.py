@@ -17,6 +17,7 @@ LOOK_SECONDS = 1.0
 LONGEST_SECONDS = 900.0
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MS = 3_000
+AGAIN_MS = 10_000
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "X-Accel-Buffering": "no",
@@ -53,7 +54,8 @@ class Live:
     async def follow(self, request: web.Request, look: Look, allowed: Allowed) -> web.StreamResponse:
         """Send what `look` returns whenever it has changed, until it says twice that it is over, or nobody may look.
 
-        A stream too many is answered with 204, which tells a browser not to come back; its page is as it was opened.
+        Only the first is told, by `end`. After anything else the browser comes back by itself. A stream too many is
+        answered with 204; its page reloads at intervals instead (templates/static/trace.js).
         """
         number = request[VIEWER].enterprise
         if self._is_full(number) or self._stopping.is_set():
@@ -70,20 +72,22 @@ class Live:
 
     async def _messages(self, request: web.Request, look: Look, allowed: Allowed) -> AsyncGenerator[bytes, None]:
         shown, spoke = "", time.monotonic()
-        ends, over, was_over = spoke + LONGEST_SECONDS, False, False
-        while not over and not _is_gone(request):
+        ends, left, over, was_over = spoke + LONGEST_SECONDS, False, False, False
+        while not left and not _is_gone(request):
             with suppress(*UNAVAILABLE):
                 part, is_over = await look()
-                was_over, over = is_over, is_over and was_over
+                over, was_over = is_over and was_over, is_over
                 if part != shown:
                     shown, spoke = part, time.monotonic()
                     yield _message("part", part)
+            if over:
+                yield _message("end", "")
+                return
             now = time.monotonic()
-            over = over or now > ends or await self._stops_within(LOOK_SECONDS)
+            left = now > ends or await self._stops_within(LOOK_SECONDS)
             if now - spoke > KEEP_ALIVE_SECONDS:
-                spoke, over = now, over or not await allowed()
+                spoke, left = now, left or not await allowed()
                 yield b": still here\n\n"
-        yield _message("end", "")
 
     async def _stops_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):

@@ -1,6 +1,6 @@
 """How an enterprise's connection, staff, PBX and queue are doing: what is stored of them, and what it means."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -10,7 +10,8 @@ from vochi_integrations.domain import Enterprise, Reason
 from vochi_integrations.integrations.base import IntegrationConfig
 from vochi_integrations.lanes import LaneStatus
 from vochi_integrations.messages import deferred
-from vochi_integrations.ops.verdicts import WHY, Say, told
+from vochi_integrations.ops.timeline import REQUESTS
+from vochi_integrations.ops.verdicts import UNDER_WAY, WHY, Say, is_calm, told
 
 DAY = 86_400.0
 WEEK = 7 * DAY
@@ -31,6 +32,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     """What is stored of an enterprise; rows are named as in sql/queries/diagnosis.sql. `skew` as in `ops.summary`."""
 
     requests: Sequence[Row]
+    deliveries: Sequence[Row]
     latest: Mapping[str, Row]
     popups: Row
     queue: Row
@@ -56,18 +58,19 @@ async def diagnose(
     database: Database, number: str, integrations: Collection[str], stretch: str, skew: float
 ) -> Diagnosis:
     """Read what is stored of an enterprise; `stretch` is one of STRETCHES."""
-    seconds, bucket = STRETCHES[stretch]
+    (seconds, bucket), crms = STRETCHES[stretch], list(integrations)
 
     async def fetch(name: str, *args: object) -> list[Row]:
         return await database.fetch(name, number, *args, timeout=TIMEOUT)
 
     (popups,) = await fetch("popup_times", WEEK, POPUPS_LOOKED_AT)
-    (queue,) = await fetch("queue_of_enterprise", list(integrations), WEEK)
+    (queue,) = await fetch("queue_of_enterprise", crms, WEEK)
     (calls,) = await fetch("calls_begun", WEEK)
     (pbx,) = await fetch("heard_of_pbx")
     return Diagnosis(
-        requests=await fetch("requests_over_time", bucket, seconds),
-        latest={row["status"]: row for row in await fetch("latest_requests", WEEK)},
+        requests=await fetch("requests_over_time", bucket, seconds, crms, list(REQUESTS)),
+        deliveries=await fetch("deliveries_over_time", bucket, seconds, crms),
+        latest={row["status"]: row for row in await fetch("latest_requests", WEEK, crms, list(REQUESTS))},
         popups=popups,
         queue=queue,
         unmapped=await fetch("unmapped_extensions", WEEK, EXTENSIONS_SHOWN),
@@ -76,6 +79,28 @@ async def diagnose(
         clicks=await fetch("failed_clicks", WEEK, CLICKS_SHOWN),
         skew=skew,
     )
+
+
+def outcomes(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Count deliveries of each stretch by what became of them: `sent`, `failed`, `unsent`, `waiting`.
+
+    What did not go out as it should be, e.g. the card of an internal call, is none of them.
+    """
+    counted: dict[float, dict[str, float]] = {}
+    for row in rows:
+        outcome = _outcome(row)
+        if outcome:
+            stretch = counted.setdefault(row["since"], {"since": row["since"]})
+            stretch[outcome] = stretch.get(outcome, 0) + row["deliveries"]
+    return list(counted.values())
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    if row["status"] in UNDER_WAY:
+        return "waiting"
+    if row["status"] in ("done", "failed"):
+        return "sent" if row["status"] == "done" else "failed"
+    return "" if is_calm(row) else "unsent"
 
 
 def lights(

@@ -1,7 +1,6 @@
 """Is an enterprise well: its CRM account, who has which extension, lost pop-ups, its PBX."""
 
 from collections.abc import Mapping
-from statistics import median
 
 from vochi_integrations import clock
 from vochi_integrations.domain import Enterprise
@@ -9,8 +8,10 @@ from vochi_integrations.integrations.base import config_of
 from vochi_integrations.integrations.findings import Examinable, Finding
 from vochi_integrations.messages import say
 from vochi_integrations.ops.patient import EnterpriseCheck, Patient, finding, listed
+from vochi_integrations.ops.search import EVER
+from vochi_integrations.ops.summary import delays, skew_of
+from vochi_integrations.ops.trace import STARTS_LOOKED_AT
 
-HOST_SKEW = 30.0
 LOST_DAYS = 7
 SEEN_DAYS = 7
 
@@ -80,22 +81,28 @@ async def lost_popups(patient: Patient, enterprise: Enterprise) -> list[Finding]
 
 async def host(patient: Patient, enterprise: Enterprise) -> list[Finding]:
     """The PBX as its events show it: whether it sends any, and what its clock says."""
-    rows = await patient.fetch("latest_events", enterprise.number)
+    rows = await patient.fetch("latest_call", enterprise.number, SEEN_DAYS)
     if not rows:
         said = say("за {days} дней не прислала ни одного звонка").format(days=SEEN_DAYS)
         fix = say("Проверьте на АТС адрес и Token, с которыми она шлёт события (enterprises.name2).")
         return [finding("host", say("АТС"), "bad", said, fix)]
     ago = clock.now() - rows[0]["received_at"]
-    found = [finding("host", say("АТС"), "ok", say("последний звонок {ago} назад").format(ago=_ago(ago)))]
-    skew = median(row["received_at"] - row["created_at"] for row in rows)
-    if abs(skew) > HOST_SKEW:
-        late = say("отстают на {seconds} с") if skew > 0 else say("спешат на {seconds} с")
-        said, fix = late.format(seconds=round(abs(skew))), say("Включите на АТС синхронизацию времени (ntpd, chrony).")
-        return [*found, finding("host_clock", say("Часы АТС"), "warning", said, fix)]
-    return [
-        *found,
-        finding("host_clock", say("Часы АТС"), "ok", say("расхождение {seconds} с").format(seconds=f"{skew:.1f}")),
-    ]
+    heard = finding("host", say("АТС"), "ok", say("последний звонок {ago} назад").format(ago=_ago(ago)))
+    return [heard, await _clock(patient, enterprise)]
+
+
+async def _clock(patient: Patient, enterprise: Enterprise) -> Finding:
+    """What the pages tell of the PBX's clock, by the same measure."""
+    rows = await patient.fetch("recent_starts", enterprise.number, STARTS_LOOKED_AT, EVER)
+    starts = delays(map(dict, rows))
+    title, skew = say("Часы АТС"), skew_of(starts)
+    if not starts:
+        return finding("host_clock", title, "skipped", say("видны по входящим звонкам, а их ещё не было"))
+    if not skew:
+        return finding("host_clock", title, "ok", say("идут верно"))
+    late = say("отстают на {seconds} с") if skew > 0 else say("спешат на {seconds} с")
+    said, fix = late.format(seconds=round(abs(skew))), say("Включите на АТС синхронизацию времени (ntpd, chrony).")
+    return finding("host_clock", title, "warning", said, fix)
 
 
 def _ago(seconds: float) -> str:

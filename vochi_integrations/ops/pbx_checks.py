@@ -6,8 +6,8 @@ from vochi_integrations.domain import Enterprise
 from vochi_integrations.errors import PbxError
 from vochi_integrations.integrations.findings import Finding, Verdict
 from vochi_integrations.messages import deferred, say
+from vochi_integrations.ops.clicks import why_no_click
 from vochi_integrations.ops.patient import EnterpriseCheck, Patient, finding, listed
-from vochi_integrations.ops.timeline import why_no_click
 from vochi_integrations.pbx.commands import EXTENSION
 from vochi_integrations.pbx.control import PbxControl
 

@@ -9,7 +9,8 @@ from vochi_integrations.domain import CallEvent, Direction, Directory, Party
 from vochi_integrations.events import is_outside, parse_event, unique_id_time
 
 ANSWERED = 2
-LATE_SECONDS = 120.0
+EARLIEST_SECONDS, LATEST_SECONDS = -1.5, 5.0
+ENOUGH_LATE = 3
 CHANNEL_KINDS = ("start", "dial", "hangup")
 
 Rows = Iterable[Mapping[str, Any]]
@@ -73,24 +74,24 @@ def _extensions(events: Sequence[CallEvent]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(number.extension for number in numbers if number.party is Party.INTERNAL))
 
 
-def delays(call: str, rows: Rows) -> list[float]:
-    """Return by how many seconds the first events of a call's own channel came after the second in its UniqueId.
+def delays(starts: Rows) -> list[float]:
+    """Return by how many seconds the first events of calls came after the second in the UniqueId of their channel.
 
     That second is the PBX's clock: what is more than any event takes to arrive, or less than nothing, is its error
     (design rule 13).
     """
-    began = unique_id_time(call)
-    if began is None:
-        return []
-    return [row["received_at"] - began for row in rows if row["event_type"] == "start" and row["unique_id"] == call]
+    began = ((row["received_at"], unique_id_time(row["unique_id"])) for row in starts if row["event_type"] == "start")
+    return [received_at - second for received_at, second in began if second is not None]
 
 
 def skew_of(found: Sequence[float]) -> float:
     """Return how many seconds our clock is ahead of the PBX's, from the delays of several calls; 0.0 when in step.
 
-    The quickest tenth of the events took hardly any time: theirs is the difference of the clocks.
+    The quickest tenth of the events took hardly any time: theirs is the difference of the clocks. A few late ones are
+    none; one that came before it was sent is.
     """
     if not found:
         return 0.0
     quick = sorted(found)[len(found) // 10]
-    return 0.0 if -1.5 <= quick <= 5.0 else quick
+    is_late = quick > LATEST_SECONDS and len(found) >= ENOUGH_LATE
+    return quick if is_late or quick < EARLIEST_SECONDS else 0.0

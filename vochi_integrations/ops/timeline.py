@@ -1,6 +1,6 @@
 """All that happened in a call, moment by moment: the PBX's events, our decisions, the CRM's answers. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -9,6 +9,8 @@ from msgspec import Struct
 from vochi_integrations.domain import CallEvent, Directory, Reason
 from vochi_integrations.events import unique_id_time
 from vochi_integrations.messages import deferred
+from vochi_integrations.ops.clicks import outcome, tone_of, why_no_click
+from vochi_integrations.ops.redirects import SOURCES
 from vochi_integrations.ops.summary import ANSWERED, read_row
 from vochi_integrations.ops.trace import TracedCall
 from vochi_integrations.ops.verdicts import CALM, FAILED, UNDER_WAY, Say, Tone, codes_of, is_calm, told, why
@@ -36,33 +38,7 @@ REQUESTS: Mapping[str, str] = {
     "call_event:hangup": deferred("Запрос: закрыть карточку"),
     "calls_upload": deferred("Запрос: записать звонок в историю"),
 }
-CLICKS: Mapping[str, str] = {
-    "asked": deferred("команда отправляется на АТС"),
-    "taken": deferred("АТС приняла команду"),
-    "ringing": deferred("звонит телефон сотрудника"),
-    "lifted": deferred("сотрудник снял трубку"),
-    "dialled": deferred("набирается номер клиента"),
-    "talking": deferred("идёт разговор"),
-    "answered": deferred("клиент ответил"),
-    "no_answer": deferred("клиент не ответил"),
-    "not_lifted": deferred("сотрудник не снял трубку"),
-    "failed": deferred("АТС не приняла команду"),
-}
-REFUSALS: Mapping[str, str] = {
-    "no_address": deferred("не указан адрес АТС"),
-    "pbx_login": deferred("АТС не пускает службу"),
-    "pbx_unreachable": deferred("АТС недоступна"),
-    "pbx_timeout": deferred("АТС не ответила вовремя"),
-    "pbx_refused": deferred("АТС отклонила команду"),
-    "no_such_extension": deferred("на АТС нет такого добавочного"),
-    "bad_part": deferred("номер записан с ошибкой"),
-    "pbx_paused": deferred("АТС только что не отвечала, попытки приостановлены"),
-    "not_registered": deferred("телефон сотрудника не зарегистрирован на АТС"),
-    "busy": deferred("телефон сотрудника занят"),
-    "declined": deferred("телефон сотрудника не принял звонок"),
-    "customer_not_dialled": deferred("сотрудник положил трубку раньше, чем АТС набрала клиента"),
-    "not_confirmed": deferred("АТС не подтвердила, что звонок начался"),
-}
+CLICK_LOG = "make_call:outcome"
 TECHNICAL = frozenset({"bridge_create", "bridge_destroy", "new_callerid"})
 
 
@@ -91,31 +67,40 @@ def timeline(call: TracedCall, directory: Directory, say: Say = str, *, skew: fl
         *_channel(call.call, call.events, skew, say),
         *(_event(call.call, row, directory, skew, say) for row in call.events),
         *(_delivery(row, say) for row in call.deliveries),
-        *(_attempt(row, say) for row in call.attempts),
-        *(_click(row, say) for row in call.clicks),
+        *(_logged(row, say) for row in call.attempts if row["event_type"] != CLICK_LOG),
+        *(_click(row, say) for row in _clicks(call)),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 
 
+def _clicks(call: TracedCall) -> Iterable[Mapping[str, Any]]:
+    """The clicks a call came of; one that was made while PostgreSQL was away has only its line in the log."""
+    return call.clicks or (_click_of_log(row) for row in call.attempts if row["event_type"] == CLICK_LOG)
+
+
+def _click_of_log(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    asked, came = (value if isinstance(value, dict) else {} for value in (row["request_data"], row["response_data"]))
+    return {
+        "clicked_at": row["began_at"],
+        "code": asked.get("code", ""),
+        "phone": asked.get("phone", ""),
+        "state": came.get("state", ""),
+        "reason": came.get("reason"),
+        "pbx_ms": came.get("pbx_ms"),
+    }
+
+
 def _click(row: Mapping[str, Any], say: Say) -> Entry:
     """What came of a click on a number in the CRM; its milliseconds are until the PBX took the command."""
-    state = CLICKS.get(row["state"], row["state"])
-    failed = row["state"] == "failed"
     return Entry(
         at=row["clicked_at"],
-        source="us",
+        source="pbx",
         title=say("Звонок по клику в CRM: {code} → {phone}").format(code=row["code"], phone=row["phone"]),
-        detail=": ".join(text for text in (say(state), why_no_click(row["reason"], say) if failed else "") if text),
-        tone="bad" if failed or row["state"] == "not_lifted" else "good",
+        detail=outcome(row, say),
+        tone=tone_of(row),
         ms=row["pbx_ms"],
-        reason=(row["reason"] or "") if failed else "",
+        reason=(row["reason"] or "") if row["state"] == "failed" else "",
     )
-
-
-def why_no_click(reason: str | None, say: Say) -> str:
-    """Say in words why the PBX did not dial for a manager."""
-    known = REFUSALS.get(reason or "")
-    return say(known) if known else reason or ""
 
 
 def _channel(call: str, rows: Sequence[Mapping[str, Any]], skew: float, say: Say) -> Iterator[Entry]:
@@ -216,8 +201,55 @@ def _milliseconds(row: Mapping[str, Any]) -> float | None:
     return max(0.0, float(row["finished_at"] - row["event_at"]) * 1000)
 
 
-def _attempt(row: Mapping[str, Any], say: Say) -> Entry:
+def _logged(row: Mapping[str, Any], say: Say) -> Entry:
+    """A line of the log: a decision of ours, a command to the PBX, or a request to a CRM."""
+    lines = {"smart_redirect": _decision, "channel_redirect": _moved}
+    return lines.get(row["event_type"], _attempt)(row, say)
+
+
+def _decision(row: Mapping[str, Any], say: Say) -> Entry:
+    """Who was to get the call, and where that was known from."""
+    answer = row["response_data"] if isinstance(row["response_data"], dict) else {}
+    source, extension, name = (str(answer.get(key) or "") for key in ("source", "extension", "name"))
+    to = (
+        say("добавочный {extension}").format(extension=extension) if extension else say("как обычно, по настройкам АТС")
+    )
+    told = [
+        say(SOURCES[source]) if source in SOURCES else source,
+        say("уже было известно") if answer.get("cached") else "",
+        say("АТС покажет имя: {name}").format(name=name) if name else "",
+    ]
+    return Entry(
+        at=row["began_at"],
+        source="us",
+        title=say("Умная переадресация: {to}").format(to=to.format(extension=extension)),
+        detail=", ".join(text for text in told if text),
+        tone="bad" if row["status"] == "error" else "good" if extension else "calm",
+        ms=row["elapsed_ms"],
+        reason=source,
+        data=_exchanged(row, say),
+    )
+
+
+def _moved(row: Mapping[str, Any], say: Say) -> Entry:
+    """What came of the command that sends a caller to an extension."""
     succeeded = row["status"] == "success"
+    asked, came = (value if isinstance(value, dict) else {} for value in (row["request_data"], row["response_data"]))
+    title = say("Звонок переведён на {extension}") if succeeded else say("АТС не перевела звонок на {extension}")
+    reason = str(came.get("reason") or "")
+    return Entry(
+        at=row["began_at"],
+        source="pbx",
+        title=title.format(extension=asked.get("extension") or "—"),
+        detail=why_no_click(reason, say) or row["error_message"] or "",
+        tone="good" if succeeded else "bad",
+        ms=row["elapsed_ms"],
+        reason=reason,
+        data=_exchanged(row, say),
+    )
+
+
+def _attempt(row: Mapping[str, Any], say: Say) -> Entry:
     answered = say("ответ {status}").format(status=row["http_status"]) if row["http_status"] else ""
     name = REQUESTS.get(row["event_type"])
     return Entry(
@@ -225,13 +257,16 @@ def _attempt(row: Mapping[str, Any], say: Say) -> Entry:
         source="crm",
         title=say(name) if name else row["event_type"],
         detail=", ".join(text for text in (answered, told(row["error_message"], say)) if text),
-        tone="good" if succeeded else "bad",
+        tone="good" if row["status"] == "success" else "bad",
         ms=row["elapsed_ms"],
-        data=(
-            (say("запрос"), _json(row["request_data"])),
-            *(((say("ответ"), _json(row["response_data"])),) if row["response_data"] is not None else ()),
-        ),
+        data=_exchanged(row, say),
     )
+
+
+def _exchanged(row: Mapping[str, Any], say: Say) -> tuple[tuple[str, str], ...]:
+    """What was asked and answered, to be unfolded."""
+    asked = (say("запрос"), _json(row["request_data"]))
+    return (asked,) if row["response_data"] is None else (asked, (say("ответ"), _json(row["response_data"])))
 
 
 def _json(value: object) -> str:

@@ -158,7 +158,7 @@ class Redirector:
             await self._switchboard.redirect_channel(enterprise, channel, extension)
         except PbxError as error:
             log.warning("call not redirected", enterprise=enterprise.number, call=call, error=str(error))
-            answer.error = DeliveryError(error.reason, str(error))
+            answer.error, answer.response = DeliveryError(error.reason, str(error)), {"reason": error.reason}
         else:
             log.info("call redirected", enterprise=enterprise.number, call=call, extension=extension)
         answer.request = {"channel": channel, "extension": extension}

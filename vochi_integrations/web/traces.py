@@ -6,7 +6,7 @@ from vochi_integrations import clock
 from vochi_integrations.keys import STORE, TRACER
 from vochi_integrations.letters import read_time
 from vochi_integrations.ops.search import read_search
-from vochi_integrations.ops.trace import described
+from vochi_integrations.ops.trace import described, described_click
 from vochi_integrations.web.answers import NUMBER, error_answer, json_answer
 
 routes = web.RouteTableDef()
@@ -24,6 +24,6 @@ async def show(request: web.Request) -> web.Response:
         wanted = wanted._replace(since=max(wanted.since, read_time("since", query["since"])))
     if "until" in query:
         wanted = wanted._replace(until=min(wanted.until, read_time("until", query["until"])))
-    found = await tracer.find(number, wanted)
-    calls = [described(call) async for call in tracer.calls(number, [item.call for item in found])]
-    return json_answer({"calls": calls})
+    hits = await tracer.find(number, wanted)
+    calls = [described(call) async for call in tracer.calls(number, [item.call for item in hits.calls])]
+    return json_answer({"calls": calls, "clicks": [described_click(row) for row in hits.clicks], "is_cut": hits.is_cut})

@@ -1,5 +1,6 @@
 """The page «Звонки»: find a call, see what became of it and why, send a failed record again."""
 
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -7,11 +8,10 @@ import structlog
 from aiohttp import web
 
 from vochi_integrations import clock
-from vochi_integrations.admin import access
+from vochi_integrations.admin import access, live
 from vochi_integrations.admin.area import API, ROOT
 from vochi_integrations.admin.flash import add_flash
 from vochi_integrations.admin.i18n import gettext as _
-from vochi_integrations.admin.live import Live
 from vochi_integrations.admin.moments import clock as clock_of
 from vochi_integrations.admin.moments import day as day_of
 from vochi_integrations.admin.moments import milliseconds, span
@@ -22,17 +22,18 @@ from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.domain import Directory
 from vochi_integrations.keys import DATABASE, DISPATCHER, SETTINGS, STORE, TRACER
 from vochi_integrations.letters import Order, replay
+from vochi_integrations.ops.clicks import judge_click
 from vochi_integrations.ops.search import EVER, Wanted, read_search
-from vochi_integrations.ops.summary import Summary, delays, skew_of, summarize
+from vochi_integrations.ops.summary import Summary, summarize
 from vochi_integrations.ops.timeline import Entry, timeline
-from vochi_integrations.ops.trace import CALLS, TracedCall
+from vochi_integrations.ops.trace import CALLS, Hits, TracedCall
 from vochi_integrations.ops.verdicts import Verdict, judge
 from vochi_integrations.web import traces
 from vochi_integrations.web.answers import NUMBER
 
 HERE = f"{ROOT}calls"
 CALL = "{call:[^/]{1,64}}"
-LIVE = web.AppKey("live", Live)
+LIVE = web.AppKey("live", live.Live)
 QUERY_SIZE = 100
 
 routes = web.RouteTableDef()
@@ -41,35 +42,51 @@ log = structlog.get_logger()
 
 
 class Shown(NamedTuple):
-    """A call of the list."""
+    """A line of the list: a call, or a click that led to none."""
 
-    summary: Summary
+    began_at: float
     verdict: Verdict
+    summary: Summary | None = None
+    click: Mapping[str, Any] | None = None
 
 
 @routes.get(HERE)
 async def show(request: web.Request) -> web.Response:
     """List the latest calls, or those that `q` finds, before the moment `before` when an earlier page is asked for."""
     number, tracer = request[VIEWER].enterprise, request.app[TRACER]
-    directory = _directory(request)
     text = request.query.get("q", "").strip()[:QUERY_SIZE]
-    wanted = _bounded(read_search(text, directory.zone, clock.now()), request.query.get("before", ""))
-    found = await tracer.find(number, wanted, CALLS + 1)
-    listed = [
-        Shown(summarize(call.call, call.events, directory), _judged(call))
-        async for call in tracer.calls(number, [item.call for item in found[:CALLS]])
-    ]
+    wanted = _bounded(read_search(text, _directory(request).zone, clock.now()), request.query.get("before", ""))
+    hits = await tracer.find(number, wanted, CALLS + 1)
+    before = _end_of_page(hits)
+    listed = [line async for line in _lines(request, hits, before)]
     return render(
         request,
         "admin/calls.html",
         {
             **_helpers(request),
             "q": text,
-            "found": sorted(listed, key=lambda item: item.summary.began_at, reverse=True),
-            "before": f"{found[CALLS - 1].at:.6f}" if len(found) > CALLS else "",
+            "found": sorted(listed, key=lambda line: line.began_at, reverse=True),
+            "before": f"{before:.6f}" if before else "",
+            "is_cut": hits.is_cut,
             "narrowed": bool(text),
         },
     )
+
+
+def _end_of_page(hits: Hits) -> float:
+    """Return the moment of the last line that a page has room for, 0.0 when it has room for all."""
+    moments = sorted([*(item.at for item in hits.calls), *(row["clicked_at"] for row in hits.clicks)], reverse=True)
+    return moments[CALLS - 1] if len(moments) > CALLS else 0.0
+
+
+async def _lines(request: web.Request, hits: Hits, since: float) -> AsyncIterator[Shown]:
+    directory, calls = _directory(request), [item.call for item in hits.calls if item.at >= since]
+    async for call in request.app[TRACER].calls(request[VIEWER].enterprise, calls):
+        summary = summarize(call.call, call.events, directory)
+        yield Shown(summary.began_at, _judged(call), summary)
+    for row in hits.clicks:
+        if row["clicked_at"] >= since:
+            yield Shown(row["clicked_at"], judge_click(row, _), click=row)
 
 
 def _bounded(wanted: Wanted, before: str) -> Wanted:
@@ -84,15 +101,16 @@ async def show_call(request: web.Request) -> web.Response:
     call = await request.app[TRACER].call(request[VIEWER].enterprise, request.match_info["call"])
     if call is None:
         return problem("not_found")
-    skew = await request.app[TRACER].skew(request[VIEWER].enterprise)
-    return render(request, "admin/call.html", {"here": HERE, **_helpers(request), **_detail(request, call, skew)})
+    skew = await _skew(request, call)
+    context = {"here": HERE, "again_ms": live.AGAIN_MS, **_helpers(request), **_detail(request, call, skew)}
+    return render(request, "admin/call.html", context)
 
 
 @routes.get(f"{HERE}/{CALL}/live")
 async def follow(request: web.Request) -> web.StreamResponse:
     """Send the part of the page that changes, again and again while the call runs."""
     number, name = request[VIEWER].enterprise, request.match_info["call"]
-    skew = await request.app[TRACER].skew(number)
+    skew = await _skew(request, await request.app[TRACER].call(number, name))
 
     async def look() -> tuple[str, bool]:
         call = await request.app[TRACER].call(number, name)
@@ -132,7 +150,6 @@ async def send_again(request: web.Request) -> web.Response:
 def _detail(request: web.Request, call: TracedCall, skew: float) -> dict[str, Any]:
     directory = _directory(request)
     summary = summarize(call.call, call.events, directory)
-    skew = skew or skew_of(delays(call.call, call.events))
     entries = timeline(call, directory, _, skew=skew)
     waits = any(row["status"] in ("pending", "sending") for row in call.deliveries)
     return {
@@ -143,6 +160,12 @@ def _detail(request: web.Request, call: TracedCall, skew: float) -> dict[str, An
         "replayable": next((entry.delivery for entry in entries if entry.delivery), 0),
         "is_live": summary.is_live or waits,
     }
+
+
+async def _skew(request: web.Request, call: TracedCall | None) -> float:
+    """Return what the PBX's clock was wrong by when the call was, as `Tracer.skew`."""
+    at = call.events[0]["received_at"] if call and call.events else EVER
+    return await request.app[TRACER].skew(request[VIEWER].enterprise, at)
 
 
 def _judged(call: TracedCall) -> Verdict:

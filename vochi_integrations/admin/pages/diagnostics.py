@@ -1,6 +1,6 @@
 """The page «Диагностика»: is everything well, what went wrong lately, and where it is put right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,23 +20,25 @@ from vochi_integrations.domain import Enterprise
 from vochi_integrations.keys import DATABASE, DISPATCHER, INTEGRATIONS, STORE, TELEPHONY, TRACER
 from vochi_integrations.lanes import LaneStatus
 from vochi_integrations.ops.bundle import bundle_of_enterprise, file_name
+from vochi_integrations.ops.clicks import why_no_click
 from vochi_integrations.ops.diagnosis import (
     STRETCHES,
     Diagnosis,
     diagnose,
     lights,
     mapped_of,
+    outcomes,
     unmapped_now,
 )
 from vochi_integrations.ops.doctor import enterprise_checks
 from vochi_integrations.ops.patient import EnterpriseCheck
 from vochi_integrations.ops.pbx_checks import pbx_checks
-from vochi_integrations.ops.timeline import why_no_click
 from vochi_integrations.ops.verdicts import told
 from vochi_integrations.web.doctor import patient_of
 
 HERE = f"{ROOT}diagnostics"
 CRM = "retailcrm"
+Rows = Sequence[Mapping[str, Any]]
 
 routes = web.RouteTableDef()
 
@@ -51,8 +53,8 @@ async def show(request: web.Request) -> web.Response:
     period = request.query.get("period", "")
     period = period if period in STRETCHES else "day"
     tracer, integrations = request.app[TRACER], request.app[INTEGRATIONS]
+    skew = await tracer.skew(number)
     async with tracer.turns:
-        skew = await tracer.skew(number)
         found = await diagnose(request.app[DATABASE], number, tuple(integrations), period, skew)
     now, lane = clock.now(), _lane(request, number)
     config = enterprise.integrations.get(CRM)
@@ -105,26 +107,51 @@ def _lane(request: web.Request, number: str) -> LaneStatus | None:
 
 def _charts(found: Diagnosis, enterprise: Enterprise, period: str, now: float) -> list[Chart]:
     seconds, bucket = STRETCHES[period]
-    at, rows = buckets([dict(row) for row in found.requests], now, seconds, bucket)
     offset = datetime.fromtimestamp(now, UTC).astimezone(enterprise.directory.zone).utcoffset()
+    at, told = buckets(outcomes(map(dict, found.deliveries)), now, seconds, bucket)
+    _at, asked = buckets([dict(row) for row in found.requests], now, seconds, bucket)
     shared: dict[str, Any] = {"at": at, "offset": offset.total_seconds() if offset else 0.0}
+    return [_of_deliveries(told, shared), _of_requests(asked, shared), _of_answers(asked, shared)]
+
+
+def _of_deliveries(rows: Rows, shared: Mapping[str, Any]) -> Chart:
+    sent, failed, unsent, waiting = (
+        [row.get(name, 0) for row in rows] for name in ("sent", "failed", "unsent", "waiting")
+    )
+    summary = _("Отправлено: {sent}, не доставлено: {failed}, не отправлено: {unsent}, ждут: {waiting}")
+    return Chart(
+        title=_("Карточки и записи"),
+        summary=summary.format(sent=sum(sent), failed=sum(failed), unsent=sum(unsent), waiting=sum(waiting)),
+        series=[
+            Series(_("Отправлено"), "good", sent),
+            Series(_("Не доставлено"), "bad", failed),
+            Series(_("Не отправлено"), "warn", unsent),
+            Series(_("Ждут"), "soft", waiting),
+        ],
+        bars=True,
+        **shared,
+    )
+
+
+def _of_requests(rows: Rows, shared: Mapping[str, Any]) -> Chart:
     errors = [row.get("errors", 0) for row in rows]
     good = [row.get("requests", 0) - row.get("errors", 0) for row in rows]
-    return [
-        Chart(
-            title=_("Запросы в CRM"),
-            summary=_("Успешных: {good}, ошибок: {errors}").format(good=sum(good), errors=sum(errors)),
-            series=[Series(_("Успешно"), "good", good), Series(_("Ошибки"), "bad", errors)],
-            bars=True,
-            **shared,
-        ),
-        Chart(
-            title=_("Ответ CRM, мс"),
-            summary=_("Половина запросов быстрее первой линии, 95 из 100 — быстрее второй"),
-            series=[
-                Series(_("половина"), "accent", [row.get("median") for row in rows]),
-                Series(_("95 из 100"), "warn", [row.get("slow") for row in rows]),
-            ],
-            **shared,
-        ),
-    ]
+    return Chart(
+        title=_("Запросы в CRM"),
+        summary=_("Успешных: {good}, ошибок: {errors}").format(good=sum(good), errors=sum(errors)),
+        series=[Series(_("Успешно"), "good", good), Series(_("Ошибки"), "bad", errors)],
+        bars=True,
+        **shared,
+    )
+
+
+def _of_answers(rows: Rows, shared: Mapping[str, Any]) -> Chart:
+    return Chart(
+        title=_("Ответ CRM, мс"),
+        summary=_("Половина запросов быстрее первой линии, 95 из 100 — быстрее второй"),
+        series=[
+            Series(_("половина"), "accent", [row.get("median") for row in rows]),
+            Series(_("95 из 100"), "warn", [row.get("slow") for row in rows]),
+        ],
+        **shared,
+    )

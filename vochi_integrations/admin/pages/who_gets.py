@@ -1,7 +1,5 @@
 """«Кому попадёт звонок»: a number in; who would get its call, where that is known from, in how many milliseconds."""
 
-from collections.abc import Mapping
-
 from aiohttp import web
 
 from vochi_integrations.admin.area import ROOT, is_fragment
@@ -12,20 +10,9 @@ from vochi_integrations.admin.sessions import VIEWER
 from vochi_integrations.domain import Enterprise
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.keys import STORE
-from vochi_integrations.messages import deferred
+from vochi_integrations.ops.redirects import SOURCES
 
 routes = web.RouteTableDef()
-SOURCES: Mapping[str, str] = {
-    "retailcrm": deferred("ответственный в RetailCRM"),
-    "last_call": deferred("говорил с клиентом последним"),
-    "first_call": deferred("говорил с клиентом первым"),
-    "none": deferred("ответственного за этого клиента нет"),
-    "timeout": deferred("RetailCRM не ответила вовремя"),
-    "error": deferred("RetailCRM ответила ошибкой или недоступна"),
-    "off": deferred("умная переадресация выключена"),
-    "line_off": deferred("на этой линии умная переадресация выключена"),
-    "enterprise_inactive": deferred("предприятие отключено"),
-}
 
 
 @routes.get(f"{ROOT}diagnostics/who-gets")
