@@ -21,6 +21,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 faults-table: $(READY)
+	rm -f docs/faults.md
 	$(BIN)/python -m pytest tests/faults --fault-table docs/faults.md
 
 bench: $(READY)

@@ -14,7 +14,8 @@ from tests.faults.ledger import Judgement
 INTRODUCTION = """# What breaks, and what came of it
 
 Written by the tests of `tests/faults` themselves: `make faults-table` (about five minutes) runs all of them and writes
-this page, whatever comes of it. Each test starts real daemons in processes of their own and a PostgreSQL of its own,
+this page, whatever comes of it; `pytest tests/faults/test_kill.py --fault-table docs/faults.md` writes one section
+anew. Each test starts real daemons in processes of their own and a PostgreSQL of its own,
 lets hosts call, breaks something, and judges what reached the CRMs. No number here is written by hand: hosts note what
 was answered 200, the CRMs note what came, and the judge (`tests/faults/ledger.py`) compares the two, call by call. A
 cell is empty where a test judges something else.
@@ -44,6 +45,8 @@ COLUMNS = {
     "records after": "records after",
 }
 HEAD = f"| fault | {' | '.join(COLUMNS.values())} | also measured | |\n|---|{'---:|' * len(COLUMNS)}---|---|"
+HEADING = "\n## "
+VERDICTS = {True: "| passed |", False: "| **failed** |"}
 NAMES = {"crm": "CRM", "crms": "CRMs", "postgresql": "PostgreSQL", "sigterm": "SIGTERM", "listen": "LISTEN"}
 
 Figure = int | float | str
@@ -77,8 +80,7 @@ class Row(Struct):
     def line(self) -> str:
         cells = [shown(self.figures[name]) if name in self.figures else "" for name in COLUMNS]
         also = [f"{name}: {shown(value)}" for name, value in self.figures.items() if name not in COLUMNS]
-        verdict = "passed" if self.passed else "**failed**"
-        return f"| {' | '.join([self.title, *cells, '; '.join(also), verdict])} |"
+        return f"| {' | '.join([self.title, *cells, '; '.join(also)])} {VERDICTS[self.passed]}"
 
 
 def shown(figure: Figure) -> str:
@@ -97,18 +99,21 @@ def title_of(node: str) -> str:
 
 
 class FaultTable:
-    """The plugin that collects rows and writes them when the session ends; tests that noted nothing have none."""
+    """The plugin that collects rows and writes them when the session ends; tests that noted nothing have none.
+
+    A module is a section; those of modules that were not run stay as the file has them.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._began = time.time()
-        self._sections: dict[str, str] = {}
+        self._began = time.gmtime()
+        self._section_of: dict[str, str] = {}
         self._rows: dict[str, Row] = {}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         module = item.getparent(pytest.Module)
         told = module.obj.__doc__ if module is not None else ""
-        self._sections[item.nodeid] = (told or item.nodeid).partition("\n")[0].rstrip(".")
+        self._section_of[item.nodeid] = (told or item.nodeid).partition("\n")[0].rstrip(".")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         row = self._rows.setdefault(report.nodeid, Row(title_of(report.nodeid)))
@@ -116,16 +121,26 @@ class FaultTable:
         row.figures = dict(report.user_properties)  # type: ignore[arg-type]
 
     def pytest_sessionfinish(self) -> None:
-        self._file.write_text(self.text, encoding="utf-8")
+        known = sections(self._file.read_text("utf-8")) if self._file.exists() else {}
+        written = known | self._sections()
+        verdicts = [
+            line for text in written.values() for line in text.splitlines() if line.endswith(tuple(VERDICTS.values()))
+        ]
+        passed = sum(line.endswith(VERDICTS[True]) for line in verdicts)
+        parts = [f"{INTRODUCTION}\n**{passed} of {len(verdicts)} passed.**\n"]
+        parts += [f"{HEADING}{name}\n{text}" for name, text in written.items()]
+        self._file.write_text("".join(parts), encoding="utf-8")
 
-    @property
-    def text(self) -> str:
-        noted = {node: row for node, row in self._rows.items() if row.figures}
-        passed = sum(row.passed for row in noted.values())
-        began = time.strftime("%Y-%m-%d %H:%M", time.gmtime(self._began))
-        summary = f"**{passed} of {len(noted)} passed.** Run {began} UTC in {time.time() - self._began:.0f} s on "
-        parts = [INTRODUCTION, f"{summary}{described(machine())}\n"]
-        for section in dict.fromkeys(self._sections[node] for node in noted):
-            lines = [row.line for node, row in noted.items() if self._sections[node] == section]
-            parts.append("\n".join([f"## {section}", "", HEAD, *lines]) + "\n")
-        return "\n".join(parts)
+    def _sections(self) -> dict[str, str]:
+        run = f"Run {time.strftime('%Y-%m-%d %H:%M', self._began)} UTC on {described(machine())}"
+        found: dict[str, list[str]] = {}
+        for node, row in self._rows.items():
+            if row.figures:
+                found.setdefault(self._section_of[node], ["", run, "", HEAD]).append(row.line)
+        return {name: "\n".join(lines) + "\n" for name, lines in found.items()}
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return what a written page has under each heading."""
+    parts = (part.partition("\n") for part in text.split(HEADING)[1:])
+    return {name: rest for name, _, rest in parts}

@@ -32,13 +32,26 @@ def test_a_row_says_what_its_test_noted_and_whether_it_passed(pytester: pytest.P
     pytester.inline_run("-o", "asyncio_default_fixture_loop_scope=function", plugins=[table])
     text = (tmp_path / "faults.md").read_text("utf-8")
     assert "**1 of 2 passed.**" in text
-    assert text.partition("## ")[2].splitlines() == [
-        "CRMs break. They do",
-        "",
+    heading, _, run, _, *lines = text.partition("## ")[2].splitlines()
+    assert (heading, run[:4]) == ("CRMs break. They do", "Run ")
+    assert lines == [
         *HEAD.splitlines(),
         "| A CRM that hangs is no trouble |  |  |  | 0 |  |  |  |  | 1.2 s |  | kills: 1,200 | passed |",
         "| PostgreSQL away |  |  |  | 2 |  |  |  |  |  |  |  | **failed** |",
     ]
+
+
+def test_sections_that_were_not_run_stay(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    file = tmp_path / "faults.md"
+    file.write_text(
+        "# Old\n\n## Another module\n\n| A fault | passed |\n\n## CRMs break. They do\n\n| Old | passed |\n"
+    )
+    pytester.makepyfile(TESTS)
+    pytester.inline_run("-o", "asyncio_default_fixture_loop_scope=function", plugins=[FaultTable(file)])
+    text = file.read_text("utf-8")
+    assert "**2 of 3 passed.**" in text
+    assert "\n## Another module\n\n| A fault | passed |\n\n## CRMs break. They do\n\nRun " in text
+    assert "| Old |" not in text
 
 
 def test_a_title_is_the_test_s_name_with_its_parameter() -> None:
