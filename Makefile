@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-check lock clean
+.PHONY: demo test check faults-table bench bench-check lock clean
 
 demo: $(READY)
 	$(BIN)/vochi-integrations demo
@@ -19,6 +19,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+faults-table: $(READY)
+	rm -f docs/faults.md
+	$(BIN)/python -m pytest tests/faults --fault-table docs/faults.md
 
 bench: $(READY)
 	$(BIN)/python -m bench --write

@@ -43,7 +43,7 @@ setup(
         "vochi_integrations.templates": "templates",
     },
     package_data={
-        "vochi_integrations": ["py.typed", "admin/openapi.json", "demo/calls.jsonl"],
+        "vochi_integrations": ["py.typed", "admin/openapi/*.json", "demo/calls.jsonl"],
         "vochi_integrations.sql": ["migrations/*.sql", "queries/*.sql"],
         "vochi_integrations.templates": ["*.html", "admin/*.html", "locale/*.po", "static/*"],
     },

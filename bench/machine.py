@@ -24,6 +24,15 @@ def machine() -> Machine:
     )
 
 
+def described(machine: Machine) -> str:
+    """Put a machine into a sentence."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    return (
+        f"{machine.cores} cores of {machine.processor}, {machine.system}, Python {machine.python},"
+        f" PostgreSQL {machine.postgres}, {versions}."
+    )
+
+
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

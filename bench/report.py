@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.figures import FIGURES
+from bench.machine import described
 from bench.published import PUBLISHED, Published
-from bench.results import Machine, Result, Row
+from bench.results import Result, Row
 
 INTRODUCTION = """# What was measured
 
@@ -21,6 +22,8 @@ the first byte of each request. What is compared runs in turns, slice by slice, 
 run to run, and tails (p99) most of all: by a factor of two or more when a neighbour is busy. Ratios within one run
 are what to compare; a bar is on the ratio where a row has one. A single run is shown as it came, not the best of
 several. The processor's load average when a figure began is given with it: above 0.3 something else was running.
+
+What breaks, and what is lost, doubled or late then, is in [faults.md](faults.md), written by the tests that break it.
 """
 PUBLISHED_HEAD = """## Beside published numbers
 
@@ -98,7 +101,7 @@ def _section(result: Result) -> str:
         "",
         (
             f"Measured {result.began} UTC in {result.seconds:,.0f} s, load average before {result.load_average:.2f}:"
-            f" {_machine(result.machine)}"
+            f" {described(result.machine)}"
         ),
         "",
     ]
@@ -106,14 +109,6 @@ def _section(result: Result) -> str:
         lines += ["**A quick run: a smoke test, not a measurement.**", ""]
     lines += ["| what | measured | beside it, same run | ratio | bar | | note |", "|---|---:|---:|---:|---:|---|---|"]
     return "\n".join([*lines, *(_line(row) for row in result.rows)]) + "\n"
-
-
-def _machine(machine: Machine) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    return (
-        f"{machine.cores} cores of {machine.processor}, {machine.system}, Python {machine.python},"
-        f" PostgreSQL {machine.postgres}, {versions}."
-    )
 
 
 def _line(row: Row) -> str:

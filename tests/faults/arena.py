@@ -17,6 +17,7 @@ from tests.faults.host import Hosts
 from tests.faults.ledger import Judgement, Ledger
 from tests.faults.postgres import PrivatePostgres
 from tests.faults.processes import DaemonProcess
+from tests.faults.table import Figure, answered, judged
 from tests.lab import eventually
 from vochi_integrations.db import prepare
 
@@ -50,7 +51,10 @@ class Tenant(Struct, frozen=True):
 
 
 class Arena:
-    """Daemons are ended when it closes; `tenants` are served by all of them, each by the next one when one is gone."""
+    """Daemons are ended when it closes; `tenants` are served by all of them, each by the next one when one is gone.
+
+    `notes` is what a test measures beside what the ledger knows.
+    """
 
     def __init__(self, postgres: PrivatePostgres, folder: Path, session: aiohttp.ClientSession) -> None:
         self.postgres = postgres
@@ -60,6 +64,8 @@ class Arena:
         self.tenants: list[Tenant] = []
         self.daemons: list[DaemonProcess] = []
         self.hosts = Hosts(session, self._addresses)
+        self.notes: dict[str, Figure] = {}
+        self._terms: dict[str, Any] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -150,7 +156,8 @@ class Arena:
 
     async def healthy(self, tenants: Sequence[Tenant] = (), within: float = HEALTHY_WITHIN) -> None:
         """Every daemon says ok, and a call at every tenant pops up promptly, within the bar for recovery."""
-        deadline = time.monotonic() + within
+        began = time.monotonic()
+        deadline = began + within
 
         async def all_ok() -> None:
             for daemon in self.daemons:
@@ -160,6 +167,7 @@ class Arena:
 
         await eventually(all_ok, within)
         await asyncio.gather(*(self._pops_up(tenant, deadline) for tenant in tenants or self.tenants))
+        self.notes["well after"] = time.monotonic() - began
 
     async def _pops_up(self, tenant: Tenant, deadline: float) -> None:
         while True:
@@ -211,6 +219,19 @@ class Arena:
 
     async def check(self, *, within: float = 20.0, refused: Collection[str] = (), **options: Any) -> None:
         """All records are in, and nothing at all is wrong with what came."""
+        self._terms = {"refused": refused, **options}
+        began = time.monotonic()
         await self.all_in(within, refused)
+        self.notes["records after"] = time.monotonic() - began
         await self.settled()
-        assert self.judge(refused=refused, **options) == Judgement()
+        assert self.judge(**self._terms) == Judgement()
+
+    def figures(self) -> dict[str, Figure]:
+        """Return what the table of faults says of this test; the judgement on the terms of its `check`."""
+        found: dict[str, Figure] = {}
+        if self.hosts.calls:
+            found |= answered(len(self.hosts.calls), self.hosts.answers)
+        if self._terms is not None:
+            found |= judged(self.judge(**self._terms)) | {"sent again": self.ledger.sent_again()}
+        stops = [seconds for daemon in self.daemons for seconds in daemon.stops]
+        return found | self.notes | ({"SIGTERM to exit": max(stops)} if stops else {})

@@ -30,7 +30,12 @@ class Hosts(Struct):
     addresses: Callable[[str], Sequence[str]]
     calls: dict[str, Acknowledged] = field(default_factory=lambda: defaultdict(Acknowledged))
     token_of: dict[str, str] = field(default_factory=dict)
-    answers: Counter[str] = field(default_factory=Counter)
+    answers_of: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    @property
+    def answers(self) -> Counter[str]:
+        """How often there was which answer, at all tenants."""
+        return sum(self.answers_of.values(), Counter())
 
     async def call(self, token: str, *, ring: float = 0.15, talk: float = 0.1, kinds: Sequence[str] = KINDS) -> str:
         """Make an answered incoming call, or those of its events that are named; return its id."""
@@ -53,8 +58,9 @@ class Hosts(Struct):
         """Post one event; True when it was acknowledged."""
         known = self.calls[call]
         known.sent.setdefault(kind, time.monotonic())
-        outcome = await self._answer(self.token_of[call], kind, body)
-        self.answers[outcome] += 1
+        token = self.token_of[call]
+        outcome = await self._answer(token, kind, body)
+        self.answers_of[token][outcome] += 1
         if outcome == "200":
             known.taken[kind] = time.monotonic()
         return outcome == "200"

@@ -65,6 +65,14 @@ class Ledger:
     def records(self) -> set[str]:
         return {call for call in self._calls if self.taken(call, "record")}
 
+    def sent_again(self) -> int:
+        """Count the records that came once more after their `success:true`, whoever may be forgiven for it."""
+        return sum(
+            any(item.at > min(taken) for item in self.of(call, "record"))
+            for call in self._calls
+            if (taken := [item.taken_at for item in self.of(call, "record") if item.taken_at is not None])
+        )
+
     def only(self, calls: Collection[str]) -> "Ledger":
         """Return what concerns some calls."""
         found = Ledger()

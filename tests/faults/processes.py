@@ -21,7 +21,7 @@ SHOWN_LINES = 60
 class DaemonProcess:
     """One daemon: start it again after it ended. `lines` is all it ever said; its ports are new at each start.
 
-    `wanted` is True while it is meant to run.
+    `wanted` is True while it is meant to run, `stops` are the seconds that each orderly end took.
     """
 
     def __init__(self, name: str, environ: Mapping[str, str], preexec: Callable[[], None] | None = None) -> None:
@@ -29,6 +29,7 @@ class DaemonProcess:
         self.environ = dict(environ)
         self.preexec = preexec
         self.lines: list[dict[str, Any]] = []
+        self.stops: list[float] = []
         self.wanted = False
         self.public = ""
         self.internal = ""
@@ -103,8 +104,11 @@ class DaemonProcess:
 
     async def stop(self, within: float) -> int:
         """SIGTERM; return its exit code."""
+        began = time.monotonic()
         send([self.pid], signal.SIGTERM)
-        return await self.ended(within)
+        code = await self.ended(within)
+        self.stops.append(time.monotonic() - began)
+        return code
 
     async def ended(self, within: float) -> int:
         """Wait until it has ended; return its exit code."""

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,10 +17,11 @@ import pytest
 from msgspec import Struct, field
 
 from tests.faults.arena import POPUP_TTL, Arena, Tenant
-from tests.faults.conftest import ready
+from tests.faults.conftest import Note, ready
 from tests.faults.crm import FakeCrm, Fault
 from tests.faults.ledger import Judgement
 from tests.faults.postgres import PrivatePostgres
+from tests.faults.table import Figures, answered, judged
 
 TLS = "TLS"
 PROBLEMS = [*Fault, TLS]
@@ -35,8 +37,9 @@ NEW_KEY = "key-renewed"
 
 
 class Seen(Struct):
-    """What came of one tenant's calls."""
+    """What came of one tenant's calls, and as figures for the table."""
 
+    figures: Figures = field(default_factory=dict)
     judgement: Judgement = field(default_factory=Judgement)
     requests_while_broken: int = 0
     recovery_seconds: float = float("inf")
@@ -50,8 +53,9 @@ class Outcome(Struct):
     tenants: dict[str, Seen] = field(default_factory=dict)
     quiet_well: list[float] = field(default_factory=list)
     quiet_broken: list[float] = field(default_factory=list)
-    quiet: Judgement = field(default_factory=Judgement)
-    answers: set[str] = field(default_factory=set)
+    quiet: Seen = field(default_factory=Seen)
+    calls: int = 0
+    answers: Counter[str] = field(default_factory=Counter)
 
 
 @pytest.fixture(scope="module")
@@ -61,36 +65,43 @@ def outcome(server_of_module: PrivatePostgres) -> Iterator[Outcome]:
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_every_record_arrives_once_and_no_card_late_or_twice(outcome: Outcome, problem: str) -> None:
+def test_every_record_arrives_once_and_no_card_late_or_twice(outcome: Outcome, problem: str, note: Note) -> None:
+    note(outcome.tenants[problem].figures)
     assert outcome.tenants[problem].judgement == Judgement()
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_mended_crm_gets_cards_again_within_seconds(outcome: Outcome, problem: str) -> None:
+def test_a_mended_crm_gets_cards_again_within_seconds(outcome: Outcome, problem: str, note: Note) -> None:
     """The wrong key is mended by an administrator who saves another one, the certificate by another address."""
+    note({"well after": outcome.tenants[problem].recovery_seconds})
     assert outcome.tenants[problem].recovery_seconds <= RECOVERY_SECONDS
 
 
 @pytest.mark.parametrize("problem", [problem for problem in PROBLEMS if problem is not Fault.FLAP])
-def test_a_broken_crm_is_not_hammered(outcome: Outcome, problem: str) -> None:
+def test_a_broken_crm_is_not_hammered(outcome: Outcome, problem: str, note: Note) -> None:
+    note({"requests while broken": outcome.tenants[problem].requests_while_broken})
     assert 0 < outcome.tenants[problem].requests_while_broken <= MOST_REQUESTS
 
 
 @pytest.mark.parametrize("problem", BAD_BATCH)
-def test_a_bad_record_stands_alone_in_the_end(outcome: Outcome, problem: str) -> None:
+def test_a_bad_record_stands_alone_in_the_end(outcome: Outcome, problem: str, note: Note) -> None:
     seen = outcome.tenants[problem]
+    note({"records of bad calls": seen.records_of_bad_calls, "their end": ", ".join(seen.reasons_of_bad_calls)})
     assert seen.records_of_bad_calls == 0
     assert seen.reasons_of_bad_calls == {"failed crm_rejected"}
 
 
-def test_the_quiet_tenant_does_not_feel_the_others(outcome: Outcome) -> None:
-    assert outcome.quiet == Judgement()
+def test_the_quiet_tenant_does_not_feel_the_others(outcome: Outcome, note: Note) -> None:
+    well, broken = nine_tenths(outcome.quiet_well), nine_tenths(outcome.quiet_broken)
+    note(dict(outcome.quiet.figures) | {"pop-ups p90": broken, "with all well": well})
+    assert outcome.quiet.judgement == Judgement()
     assert len(outcome.quiet_broken) >= BROKEN_SECONDS * QUIET_RATE / 2
-    assert nine_tenths(outcome.quiet_broken) <= 1.5 * nine_tenths(outcome.quiet_well) + 0.020
+    assert broken <= 1.5 * well + 0.020
 
 
-def test_hosts_notice_nothing_of_broken_crms(outcome: Outcome) -> None:
-    assert outcome.answers == {"200"}
+def test_hosts_notice_nothing_of_broken_crms(outcome: Outcome, note: Note) -> None:
+    note(answered(outcome.calls, outcome.answers))
+    assert outcome.answers.keys() == {"200"}
 
 
 def nine_tenths(ordered: list[float]) -> float:
@@ -114,11 +125,11 @@ async def scenario(server: PrivatePostgres, folder: Path) -> Outcome:
             outcome.quiet_broken = arena.popup_seconds(calls[well:])
             await asyncio.gather(*(_mend(arena, tenants[problem], problem, outcome) for problem in PROBLEMS))
         await _all_in(arena, tenants)
-        outcome.quiet = judge(arena, quiet)
-        outcome.answers = set(arena.hosts.answers)
+        see(arena, quiet, outcome.quiet)
+        outcome.calls, outcome.answers = len(arena.hosts.calls), arena.hosts.answers
         await _see_bad_calls(arena, tenants, outcome)
         for problem, tenant in tenants.items():
-            outcome.tenants[problem].judgement = judge(arena, tenant)
+            see(arena, tenant, outcome.tenants[problem])
         return outcome
 
 
@@ -206,9 +217,13 @@ async def _all_in(arena: Arena, tenants: dict[str, Tenant]) -> None:
         await arena.settled()
 
 
-def judge(arena: Arena, tenant: Tenant) -> Judgement:
+def see(arena: Arena, tenant: Tenant, seen: Seen) -> None:
+    """Judge what came of a tenant's calls."""
     mine = {call: known for call, known in arena.hosts.calls.items() if arena.hosts.token_of[call] == tenant.token}
-    return arena.ledger.only(mine).judge(mine, popup_ttl=POPUP_TTL, refused=tenant.crm.bad)
+    ledger = arena.ledger.only(mine)
+    seen.judgement = ledger.judge(mine, popup_ttl=POPUP_TTL, refused=tenant.crm.bad)
+    counted = answered(len(mine), arena.hosts.answers_of[tenant.token])
+    seen.figures = counted | judged(seen.judgement) | {"sent again": ledger.sent_again()}
 
 
 async def _see_bad_calls(arena: Arena, tenants: dict[str, Tenant], outcome: Outcome) -> None:

@@ -33,6 +33,7 @@ async def test_a_key_that_is_good_again_is_found_by_a_probe(arena: Arena) -> Non
     await tenant.crm.break_(Fault.WRONG_KEY)
     async with arena.hosts.calling([tenant.token], 10):
         await asyncio.sleep(3 * PROBE_SECONDS)
+        arena.notes["requests meanwhile"] = len(tenant.crm.requests)
         assert 1 <= len(tenant.crm.requests) <= 10
     await tenant.crm.mend()
     await arena.healthy()
@@ -60,6 +61,7 @@ async def test_retry_after_is_honoured(arena: Arena) -> None:
     await tenant.crm.break_(Fault.RETRY_503)
     async with arena.hosts.calling([tenant.token], 10):
         await asyncio.sleep(4)
+        arena.notes["requests in four seconds"] = len(tenant.crm.requests)
         assert len(tenant.crm.requests) <= 4 * 5
     await tenant.crm.mend()
     await arena.check(within=HEALTHY_WITHIN + 1)
@@ -75,6 +77,7 @@ async def test_an_outage_ends_for_all_waiting_records_at_once(arena: Arena) -> N
     await tenant.crm.mend()
     mended = len(tenant.crm.requests)
     await arena.check(within=HEALTHY_WITHIN)
+    arena.notes["requests for all of them"] = len(tenant.crm.requests) - mended
     assert len(tenant.crm.requests) - mended <= len(calls) / 2
 
     async def nothing_open() -> None:

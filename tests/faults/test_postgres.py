@@ -56,6 +56,7 @@ async def test_a_frozen_listen_connection_is_replaced_and_changes_are_seen(arena
     daemon = await arena.started()
     (listener,) = await backends(arena, "vochi-integrations listen")
     with frozen([listener]):
+        changed = time.monotonic()
         await arena.configure(tenant, enabled=False)
 
         async def seen() -> None:
@@ -63,6 +64,7 @@ async def test_a_frozen_listen_connection_is_replaced_and_changes_are_seen(arena
                 assert (await response.json())["integrations"]["retailcrm"] is False
 
         await eventually(seen, 3 * HEARTBEAT + RELOAD_SECONDS)
+        arena.notes["a change is seen after"] = time.monotonic() - changed
         await arena.configure(tenant, enabled=True)
         await arena.healthy()
     await all_is_well(arena)
@@ -115,10 +117,13 @@ async def away(arena: Arena, tenants: Sequence[Tenant], seconds: float) -> None:
     await asyncio.sleep(NOTICED_SECONDS)
     status, said = await arena.health(daemon)
     assert (status, said["status"]) == (200, "degraded"), said
+    slowest = 0.0
     while time.monotonic() < ends:
         call = await arena.hosts.call(tenants[0].token, ring=PROMPT)
         assert arena.ledger.taken(call, "popup"), f"no pop-up of {call} within {PROMPT} s"
-        assert arena.popup_seconds([call])[0] <= PROMPT
+        slowest = max(slowest, arena.popup_seconds([call])[0])
+        assert slowest <= PROMPT
+    arena.notes["slowest pop-up meanwhile"] = slowest
 
 
 async def all_is_well(arena: Arena) -> None:

@@ -107,6 +107,7 @@ async def test_a_spool_that_cannot_be_opened_is_told_before_or_when_it_is_needed
     (daemon.state_dir / SPOOL).mkdir(parents=True)
     code = await daemon.try_start()
     if code is not None:
+        arena.notes["refuses to start"] = f"exit code {code}"
         assert code == 1
         assert SPOOL in daemon.tail
         assert "Traceback" not in daemon.tail

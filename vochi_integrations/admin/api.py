@@ -1,6 +1,6 @@
 """The administrator's JSON API: `/api/` on the internal listener, `/retailcrm-admin/api/` for the signed in.
 
-What each route takes and answers is in `openapi.json` beside this file.
+What each route takes and answers is in `openapi/` beside this file.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -57,7 +57,7 @@ def add_templates(app: web.Application) -> None:
 def render(
     request: web.Request, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> web.Response:
-    """Return a page, or a part of one, from `templates/`; what its template finds is in docs/admin.md."""
+    """Return a page, or a part of one, from `templates/`; what its template finds is in docs/pages.md."""
     base = _base(request)
     text = aiohttp_jinja2.get_env(request.app).get_template(template).render({**base, **(context or {})})
     response = web.Response(text=text, status=status, content_type="text/html")
