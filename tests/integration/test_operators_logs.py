@@ -3,11 +3,14 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from multidict import CIMultiDict
+from structlog.testing import capture_logs
 
 from tests.integration.test_call_path import fresh_id
 from tests.integration.test_commands import run, serving
+from tests.integration.test_metrics import scraped, value
 from tests.kinds import dial, hangup
 from tests.lab import API_KEY, NUMBER, TOKEN, Lab, until
 from tests.pbx.server import ssh_pbx
@@ -33,18 +36,61 @@ async def test_the_checklist_finds_what_it_looks_for(lab: Lab) -> None:
         await lab.sql.execute("UPDATE enterprises SET name2 = name2 || ' '")
         await until(lambda: "invalidated" in text_of(gateway) and f"calls/upload {NUMBER} {alone} 200" in text_of(crm))
         await until(lambda: "changed=" in text_of(gateway).rpartition("invalidated")[2])
-        process.terminate()
-        assert process.stdout is not None
-        out = await process.stdout.read()
+        out = await ended(process)
     said = text_of(gateway)
     assert f"dial {NUMBER} {call} -> retailcrm popup" in said
     assert f"synthetic dial {NUMBER} {alone}" in said
     assert "refreshed enterprises=1" in said
     assert f"call/event:out {NUMBER} {call} 200" in text_of(crm)
     assert f"call/event:hangup {NUMBER} {call} 200" in text_of(crm)
-    calls = [line for line in map(json.loads, out.splitlines()) if line["event"] == "call"]
+    calls = lines(out, "call")
     assert [(line["call"], line["result"]) for line in calls] == [(call, "answered"), (alone, "answered")]
     assert all(PHONE not in str(line) for line in calls)
+
+
+def lines(out: bytes, event: str) -> list[dict[str, Any]]:
+    """Return the lines of one event in a daemon's log."""
+    return [line for line in map(json.loads, out.splitlines()) if line["event"] == event]
+
+
+async def ended(process: asyncio.subprocess.Process) -> bytes:
+    """Stop a daemon; return all it has written."""
+    process.terminate()
+    assert process.stdout is not None
+    return await process.stdout.read()
+
+
+async def test_a_delivery_that_was_never_to_be_sent_has_its_line_too(lab: Lab) -> None:
+    await lab.add_company(user_extensions={"1001": "150"})
+    call = fresh_id(16)
+    async with serving(lab) as (process, daemon):
+        await daemon.post("dial", dial(0, ["153"], 1)[2] | {"UniqueId": call})
+        out = await ended(process)
+    (line,) = lines(out, "delivery")
+    assert (line["call"], line["kind"], line["status"], line["reason"]) == (call, "popup", "skipped", "no_mapping")
+    assert (line["attempts"], line["level"]) == (0, "info")
+
+
+async def test_deliveries_that_nobody_can_send_any_more_have_a_line_and_are_counted(lab: Lab) -> None:
+    """More than are buried at once: records past their deadline, and pop-ups of a daemon that died."""
+    await lab.add_company()
+    await lab.sql.execute(
+        "INSERT INTO integration_deliveries (enterprise_number, integration_type, call_external_id, kind, dedupe_key,"
+        " class, payload, status, event_at, deadline_at)"
+        " SELECT $1, 'retailcrm', '1757000000.' || n, kind, '', class, '{}', status, now(), now() - interval '1 hour'"
+        " FROM generate_series(1, 130) n, (VALUES ('record', 'history', 'pending'), ('popup', 'realtime', 'sending'))"
+        " AS k (kind, class, status)",
+        NUMBER,
+    )
+    with capture_logs() as said:
+        async with lab.daemon() as daemon:
+            samples = await scraped(daemon)
+    assert value(samples, "vochi_deliveries_total", status="failed", reason="expired", kind="record") == 130
+    assert value(samples, "vochi_deliveries_total", status="failed", reason="interrupted", kind="popup") == 130
+    ends = [line for line in said if line["event"] == "delivery"]
+    ways = sorted((line["kind"], line["reason"], line["attempts"], line["log_level"]) for line in ends)
+    assert ways == [("popup", "interrupted", 1, "info")] * 130 + [("record", "expired", 0, "error")] * 130
+    assert len({(line["call"], line["kind"]) for line in ends}) == 260
 
 
 async def test_a_failure_says_what_the_crm_said(lab: Lab) -> None:
@@ -68,9 +114,7 @@ async def test_a_click_leaves_no_number_in_the_log_and_a_broken_request_no_trace
             twice = [("Content-Type", "text/plain"), ("Content-Type", "text/plain")]
             async with daemon.session.post(f"{daemon.public}/dial", data=b"{}", headers=CIMultiDict(twice)) as answer:
                 assert answer.status == 400
-            process.terminate()
-            assert process.stdout is not None
-            out = (await process.stdout.read()).decode()
+            out = (await ended(process)).decode()
     assert PHONE in pbx.commands[0]
     assert "request refused" in out
     assert PHONE not in out
