@@ -70,7 +70,7 @@ class Witness:
         if error is None and not delivery.replays:
             figures.latency[delivery.cls].add(answer.started_at + answer.elapsed_ms / 1000 - delivery.event_at)
         if statuslines.is_open():
-            statuslines.write(delivery.integration, crm_line(delivery, answer))
+            statuslines.write(delivery.integration, crm_line(delivery.enterprise, delivery.call, answer))
 
     def settled(self, delivery: Delivery, status: str, reason: str | None) -> None:
         """A delivery has its last state in the table."""
@@ -93,12 +93,13 @@ def _why(delivery: Delivery) -> str:
     return f" skipped: {delivery.reason}" if delivery.status == "skipped" else ""
 
 
-def crm_line(delivery: Delivery, answer: Answer) -> str:
-    """Say what a CRM answered, as the checklist looks for it in `retailcrm.log`: the request, the call, the status."""
+def crm_line(enterprise: str, call: str | None, answer: Answer) -> str:
+    """Say what a CRM answered, as the checklist looks for it in `retailcrm.log`: the request, whose, the status."""
     request = answer.event_type.replace("call_event", "call/event").replace("calls_upload", "calls/upload")
+    where = f"{enterprise} {call}" if call else enterprise
     said = answer.http_status or "no answer"
     failed = f" {answer.error.reason}: {answer.error}" if answer.error else ""
-    return f"{request} {delivery.enterprise} {delivery.call} {said} {answer.elapsed_ms:.0f} ms{failed}"
+    return f"{request} {where} {said} {answer.elapsed_ms:.0f} ms{failed}"
 
 
 def log_delivery(delivery: Delivery, status: Status, reason: str | None, answer: Answer | None = None) -> None:

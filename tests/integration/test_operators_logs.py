@@ -18,6 +18,7 @@ from tests.pbx.server import ssh_pbx
 SECRETS = (API_KEY, TOKEN, f"secret-{NUMBER}", "bot-token-of-0367", "client-id-of-0367", "token-id-of-0367")
 SECRETS_OF_OPERATOR = ("hook-secret", "operator-bot-token", "jwt-secret-of-ours", "someone-hidden")
 PHONE = "375290000001"
+HTTPS = {"VOCHI_SERVER__PUBLIC_URL": "https://bot.example.com"}
 
 
 def text_of(file: Path) -> str:
@@ -102,6 +103,23 @@ async def test_a_failure_says_what_the_crm_said(lab: Lab) -> None:
         await until(lambda: f"call/event:out {NUMBER} {call} 403" in text_of(logs / "retailcrm.log"))
         await until(lambda: "breaker opened" in text_of(logs / "integration_cache.log"))
     assert "bad_key" in text_of(logs / "retailcrm.log")
+
+
+async def test_each_attempt_to_register_and_each_change_told_to_the_crm_is_a_line(lab: Lab) -> None:
+    """«последняя попытка даёт 200/201» (user_spec_ru: кнопка «Сохранить и зарегистрировать»)."""
+    await lab.add_company()
+    file = lab.folder / "logs" / "retailcrm.log"
+    async with serving(lab, VOCHI_LOGGING__DIRECTORY=str(file.parent), **HTTPS) as (_, daemon):
+        api = f"{daemon.internal}/api"
+        assert (await daemon.send("POST", f"{api}/register/{NUMBER}", json={}))[0] == 200
+        await until(lambda: f"register_module {NUMBER} 200 " in text_of(file))
+        body = {"extensions": {"1001": "151", "1000": None}}
+        assert (await daemon.send("POST", f"{api}/save-extensions/{NUMBER}", json=body))[1]["synced"]
+        await until(lambda: f"save_extensions {NUMBER} 200 " in text_of(file))
+        assert (await daemon.send("POST", f"{api}/register/{NUMBER}", json={"api_key": "wrong-key-00001"}))[0] == 400
+        await until(lambda: f"register_module {NUMBER} 403 " in text_of(file))
+    assert "bad_key" in text_of(file).splitlines()[-1]
+    assert "wrong-key" not in text_of(file)
 
 
 async def test_a_click_leaves_no_number_in_the_log_and_a_broken_request_no_traceback(lab: Lab) -> None:
