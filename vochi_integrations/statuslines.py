@@ -111,6 +111,11 @@ def is_open() -> bool:
     return _files.directory is not None
 
 
+def dropped() -> dict[str, int]:
+    """Return by file how many lines were lost, because too many waited or the disk took none."""
+    return {name: writer.dropped for name, (writer, _) in _files.writers.items()}
+
+
 def write(name: str, line: str) -> None:
     """Add a line to the file `name`.log, with the time in UTC; phones are masked unless they may be shown."""
     if _files.directory is None:

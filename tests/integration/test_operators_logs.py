@@ -12,7 +12,7 @@ from tests.integration.test_call_path import fresh_id
 from tests.integration.test_commands import run, serving
 from tests.integration.test_metrics import scraped, value
 from tests.kinds import dial, hangup
-from tests.lab import API_KEY, NUMBER, TOKEN, Lab, until
+from tests.lab import API_KEY, NUMBER, TOKEN, Lab, eventually, until
 from tests.pbx.server import ssh_pbx
 
 SECRETS = (API_KEY, TOKEN, f"secret-{NUMBER}", "bot-token-of-0367", "client-id-of-0367", "token-id-of-0367")
@@ -137,6 +137,21 @@ async def test_a_click_leaves_no_number_in_the_log_and_a_broken_request_no_trace
     assert "request refused" in out
     assert PHONE not in out
     assert "Traceback" not in out
+
+
+async def test_lines_that_no_file_takes_are_counted(lab: Lab) -> None:
+    """The status file is a folder: nothing can be written to it."""
+    await lab.add_company()
+    (lab.folder / "logs" / "retailcrm.log").mkdir(parents=True)
+    async with serving(lab, VOCHI_LOGGING__DIRECTORY=str(lab.folder / "logs")) as (_, daemon):
+        await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(17)})
+
+        async def counted() -> None:
+            samples = await scraped(daemon)
+            assert value(samples, "vochi_log_lines_dropped_total", file="retailcrm") >= 1
+            assert ("vochi_log_lines_dropped_total", frozenset({("file", "stdout")})) in samples
+
+        await eventually(counted)
 
 
 async def _read(stream: asyncio.StreamReader, lines: list[bytes]) -> None:

@@ -1,6 +1,7 @@
 """Alerts reach the operator and the enterprise: once, from one of several daemons, with their end."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.integration.test_call_path import fresh_id
+from tests.integration.test_metrics import scraped, value
 from tests.kinds import dial
 from tests.lab import NUMBER, TOKEN, DaemonUnderTest, Lab, eventually, until
 from vochi_integrations.db import connected
@@ -25,15 +27,22 @@ class Post:
         self.webhook: list[dict[str, Any]] = []
         self.telegram: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
+        self.busy_for: int | None = None
+        self.hangs = False
         self.url = ""
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.json()
         if request.path == "/hook":
             self.webhook.append(body)
-        else:
-            self.telegram.append((request.path, body))
-        return web.Response(status=self.status)
+            if self.hangs:
+                await asyncio.Event().wait()
+            return web.Response(status=self.status)
+        self.telegram.append((request.path, body))
+        if self.busy_for is None:
+            return web.Response(status=self.status)
+        answer = {"ok": False, "error_code": 429, "parameters": {"retry_after": self.busy_for}}
+        return web.json_response(answer, status=429)
 
     def rules(self, status: str = "firing") -> list[str]:
         return [body["rule"] for body in self.webhook if body["status"] == status]
@@ -57,9 +66,9 @@ async def post() -> AsyncIterator[Post]:
         yield found
 
 
-async def break_crm(lab: Lab, daemon: DaemonUnderTest) -> None:
+async def break_crm(lab: Lab, daemon: DaemonUnderTest, run: int = 0) -> None:
     lab.crm.switch(fault="500")
-    await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()})
+    await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(run)})
 
 
 async def test_an_open_breaker_is_told_to_every_channel_and_so_is_its_end(lab: Lab, post: Post) -> None:
@@ -111,6 +120,38 @@ async def test_a_restart_does_not_tell_again(lab: Lab, post: Post) -> None:
     assert post.rules() == ["failed_records"]
 
 
+async def test_a_breaker_that_another_daemon_has_open_is_not_told_as_closed(lab: Lab, post: Post) -> None:
+    """The second opens its own too, is restarted and sees no breaker any more; the first still does."""
+    await lab.add_company()
+    settings = post.settings() | {"breaker__open_seconds": 60, "alerts__interval": 0.2}
+    async with lab.daemon("one", **settings) as first:
+        async with lab.daemon("two", **settings) as second:
+            await break_crm(lab, first)
+            await until(lambda: post.rules() == ["breaker_open"])
+            await break_crm(lab, second, 1)
+            await eventually(lambda: _fires(second, "breaker_open"))
+        async with lab.daemon("two", **settings) as second:
+            await eventually(lambda: _fires(second))
+            await fail_a_record(lab)
+            await until(lambda: post.rules() == ["breaker_open", "failed_records"])
+            assert post.rules("resolved") == []
+        await lab.sql.execute("UPDATE enterprises SET integrations_config['retailcrm']['region'] = '\"PL\"'")
+        await until(lambda: post.rules("resolved") == ["breaker_open"])
+
+
+async def test_an_alert_told_while_the_database_was_away_is_told_as_over(lab: Lab, post: Post) -> None:
+    """The table is locked: the alert is told without a row."""
+    await lab.add_company()
+    settings = post.settings() | {"breaker__open_seconds": 60}
+    async with lab.daemon("state", **settings) as daemon:
+        async with lab.sql.transaction():
+            await lab.sql.execute("LOCK TABLE alert_states")
+            await break_crm(lab, daemon)
+            await until(lambda: post.rules() == ["breaker_open"], 15.0)
+        await lab.sql.execute("UPDATE enterprises SET integrations_config['retailcrm']['region'] = '\"PL\"'")
+        await until(lambda: post.rules("resolved") == ["breaker_open"], 10.0)
+
+
 async def fail_a_record(lab: Lab) -> None:
     await lab.sql.execute(
         "INSERT INTO integration_deliveries (enterprise_number, integration_type, call_external_id, kind, dedupe_key,"
@@ -132,6 +173,44 @@ async def test_a_channel_that_fails_is_tried_again_and_holds_nothing_up(lab: Lab
         await until(lambda: len(post.webhook) == 2)
         assert (await daemon.get("/health"))[0] == 200
         assert post.rules() == ["breaker_open", "breaker_open"]
+
+
+async def test_a_webhook_that_hangs_holds_no_telegram_up(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    post.hangs = True
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await fail_a_record(lab)
+        await until(lambda: len(post.telegram) == 1 and post.webhook)
+        await break_crm(lab, daemon)
+        await until(lambda: len(post.telegram) == 2)
+        assert len(post.webhook) == 1
+
+
+async def test_telegram_is_let_alone_for_as_long_as_it_asks(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    post.busy_for = 2
+    async with lab.daemon("state", **post.settings()):
+        await fail_a_record(lab)
+        await until(lambda: post.telegram)
+        post.busy_for, began = None, time.monotonic()
+        await until(lambda: len(post.telegram) == 2)
+        assert time.monotonic() - began > 1.9
+    assert post.telegram[0] == post.telegram[1]
+
+
+async def test_what_a_channel_does_not_take_is_counted(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    post.status = 404
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await fail_a_record(lab)
+
+        async def counted() -> None:
+            samples = await scraped(daemon)
+            assert value(samples, "vochi_alerts_dropped_total", channel="webhook") == 1
+            assert value(samples, "vochi_alerts_dropped_total", channel="telegram") == 1
+
+        await eventually(counted)
+    assert len(post.webhook) == 1
 
 
 async def test_lost_listen_and_no_data_are_told_while_the_database_refuses(lab: Lab, post: Post) -> None:
@@ -167,6 +246,35 @@ async def test_a_host_silent_in_its_busy_hours_is_told_and_one_that_is_always_qu
         await until(lambda: post.rules("resolved") == ["host_silent"])
         rows = await lab.sql.fetch("SELECT events FROM host_hours WHERE last_at > now() - interval '1 minute'")
         assert [row["events"] for row in rows] == [1]
+
+
+SILENT = (
+    "INSERT INTO alert_states (rule, enterprise_number, integration_type, text) VALUES ('host_silent', $1, '', 'x')"
+)
+
+
+@pytest.mark.parametrize("way", ["heard", "switched off", "removed"])
+async def test_a_host_silent_for_weeks_is_over_only_when_it_is_heard_or_not_to_be_heard_any_more(
+    lab: Lab, post: Post, way: str
+) -> None:
+    await lab.add_company()
+    await weeks_of(lab, NUMBER, 40)
+    await lab.sql.execute(
+        "UPDATE host_hours SET hour = hour - interval '8 days', last_at = last_at - interval '8 days'"
+    )
+    await lab.sql.execute(SILENT, NUMBER)
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await fail_a_record(lab)
+        await until(lambda: post.rules() == ["failed_records"])
+        await eventually(lambda: _fires(daemon, "host_silent", "failed_records"))
+        assert post.rules("resolved") == []
+        if way == "heard":
+            await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()}, TOKEN)
+        elif way == "switched off":
+            await lab.sql.execute("UPDATE enterprises SET active = false")
+        else:
+            await lab.sql.execute("DELETE FROM enterprises")
+        await until(lambda: post.rules("resolved") == ["host_silent"])
 
 
 async def weeks_of(lab: Lab, number: str, events: int) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from vochi_integrations import __version__, clock
+from vochi_integrations import __version__, clock, logs
 from vochi_integrations.breaker import State
 from vochi_integrations.figures import Distribution
 from vochi_integrations.ops.watch import Watch
@@ -66,6 +66,8 @@ class DaemonCollector(Collector):
         yield _gauge("vochi_build_info", "The running version", ("version",), {(__version__,): 1})
         yield _value("vochi_uptime_seconds", "Since the start", time.monotonic() - self._sources.started_at)
         yield _value("vochi_clock_set_by_seconds", "How far the system clock was moved since the start", clock.set_by())
+        lost = {(file,): count for file, count in logs.dropped_lines().items()}
+        yield _counter("vochi_log_lines_dropped", "Lines of the log that could not be written", ("file",), lost)
 
     def _events(self) -> Iterable[Metric]:
         figures, journal = self._sources.figures, self._sources.journal
@@ -155,6 +157,8 @@ class DaemonCollector(Collector):
     def _watched(self) -> Iterable[Metric]:
         """What only the database knows, as of the latest look, and the alerts; nothing before the first look."""
         yield _gauge("vochi_alerts", "Alerts firing", ("rule",), self._watch.firing_by_rule())
+        lost = {(channel,): count for channel, count in self._watch.teller.dropped.items()}
+        yield _counter("vochi_alerts_dropped", "Alerts that a channel did not take", ("channel",), lost)
         backlog = self._watch.backlog
         if backlog is not None:
             yield _value("vochi_backlog", "Deliveries that wait in the table", backlog.waiting)
