@@ -147,9 +147,9 @@ async def test_an_alert_told_while_the_database_was_away_is_told_as_over(lab: La
         async with lab.sql.transaction():
             await lab.sql.execute("LOCK TABLE alert_states")
             await break_crm(lab, daemon)
-            await until(lambda: post.rules() == ["breaker_open"], 15.0)
+            await until(lambda: "breaker_open" in post.rules(), 15.0)
         await lab.sql.execute("UPDATE enterprises SET integrations_config['retailcrm']['region'] = '\"PL\"'")
-        await until(lambda: post.rules("resolved") == ["breaker_open"], 10.0)
+        await until(lambda: "breaker_open" in post.rules("resolved"), 10.0)
 
 
 async def fail_a_record(lab: Lab) -> None:
@@ -213,6 +213,53 @@ async def test_what_a_channel_does_not_take_is_counted(lab: Lab, post: Post) -> 
     assert len(post.webhook) == 1
 
 
+SLOW_EVENTS = """
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$;
+    CREATE TRIGGER slow AFTER INSERT ON call_events FOR EACH STATEMENT EXECUTE FUNCTION slow()
+"""
+
+
+async def refused_event(lab: Lab, daemon: DaemonUnderTest) -> None:
+    """PostgreSQL takes no event in time, and the spool has no room for one as large as this."""
+    await lab.sql.execute(SLOW_EVENTS)
+    body = dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(8), "Token": TOKEN, "Filler": "x" * 60_000}
+    assert (await daemon.send("POST", f"{daemon.public}/dial", json=body))[0] == 503
+    await lab.sql.execute("DROP FUNCTION slow CASCADE")
+
+
+async def test_health_is_down_while_events_are_refused_whatever_else_is_well(lab: Lab) -> None:
+    await lab.add_company()
+    async with lab.daemon("state", server__spool_max_mb=0.01, alerts__interval=600) as daemon:
+        await refused_event(lab, daemon)
+        status, said = await daemon.get("/health")
+        assert (status, said["status"], said["reasons"]) == (503, "down", ["spool_full"])
+        await break_crm(lab, daemon)
+        assert (await daemon.get("/health"))[1]["status"] == "ok"
+
+
+async def test_a_quiet_host_needs_no_event_to_be_well_again(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    async with lab.daemon("state", server__spool_max_mb=0.01, **post.settings() | {"alerts__window": 0.5}) as daemon:
+        await refused_event(lab, daemon)
+
+        async def well() -> None:
+            assert (await daemon.get("/health"))[1]["status"] == "ok"
+
+        await eventually(well)
+        await eventually(lambda: _fires(daemon))
+
+
+async def test_lost_listen_alone_is_not_called_a_database_that_is_away(lab: Lab) -> None:
+    """A heartbeat that nothing can answer in time."""
+    async with lab.daemon("state", cache__heartbeat=0.00001, alerts__interval=0.05) as daemon:
+
+        async def deaf() -> None:
+            status, said = await daemon.get("/health")
+            assert (status, said["status"], said["reasons"]) == (200, "degraded", ["listen_lost"])
+
+        await eventually(deaf)
+
+
 async def test_lost_listen_and_no_data_are_told_while_the_database_refuses(lab: Lab, post: Post) -> None:
     """The daemon's own database is closed to it; it goes on looking, and says what it cannot see."""
     name = "vochi_alerts"
@@ -224,6 +271,9 @@ async def test_lost_listen_and_no_data_are_told_while_the_database_refuses(lab: 
             await lab.sql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             await lab.sql.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
             await until(lambda: {"listen_lost", "blind"} <= set(post.rules()))
+            samples = await scraped(daemon)
+            assert value(samples, "vochi_watched_age_seconds") > 4 * FAST["alerts__interval"]
+            assert "vochi_backlog" not in {metric for metric, _ in samples}
             await lab.sql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             await until(lambda: {"listen_lost", "blind"} <= set(post.rules("resolved")), 15.0)
             await eventually(lambda: _fires(daemon))

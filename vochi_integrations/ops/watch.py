@@ -32,7 +32,11 @@ log = structlog.get_logger()
 
 
 class Watch:
-    """Knows what only regular looks can tell; `backlog` is None until the first one."""
+    """Knows what only regular looks can tell; `backlog` is None until the first one and while the database is away.
+
+    `looked_at` is when it was last seen, or the start (UTC epoch seconds). `only_deaf` says that it answered at the
+    latest look although LISTEN was lost.
+    """
 
     def __init__(self, settings: Settings, sources: Sources) -> None:
         self._settings = settings
@@ -43,10 +47,11 @@ class Watch:
         self._usual: Mapping[str, Mapping[int, float]] = {}
         self._usual_of = 0
         self._heard_by_listen = time.monotonic()
-        self._looked_at = clock.now()
+        self.looked_at = clock.now()
         self._silent: Mapping[str, float | None] = {}
         self._restored = False
         self._unnoted: dict[Key, Change] = {}
+        self.only_deaf = False
         self.backlog: Backlog | None = None
 
     def firing(self) -> list[tuple[Reading, float]]:
@@ -70,6 +75,7 @@ class Watch:
     async def look(self) -> list[Change]:
         """Look once, and tell what has changed."""
         complete = await self._look_at_table()
+        self.only_deaf = complete and not self.sources.store.listening
         now = self._gathered()
         self._facts.append(now)
         while len(self._facts) > 1 and now.at - self._facts[0].at > self._settings.alerts.window:
@@ -89,12 +95,19 @@ class Watch:
             await self._note_hosts()
             self.backlog = await self._read_backlog()
             self._silent = await self._read_silent()
+            await self._prove_taken()
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             log.warning("not looked at the database", error=repr(error))
             self.backlog = None
             return False
-        self._looked_at = clock.now()
+        self.looked_at = clock.now()
         return True
+
+    async def _prove_taken(self) -> None:
+        """A quiet host sends no event that would show that events are taken again: see whether a write is."""
+        if self.sources.journal.refusing is not None:
+            await self.sources.database.execute("forget_hours", WEEKS + 2, timeout=LOOK_TIMEOUT)
+            self.sources.journal.refusing = None
 
     async def _restore(self) -> None:
         """Once: what fired before this process began."""
@@ -179,7 +192,7 @@ class Watch:
             refusing=sources.journal.refusing,
             lanes=sources.dispatcher.lanes(),
             backlog=self.backlog,
-            looked_at=self._looked_at,
+            looked_at=self.looked_at,
             silent=self._silent,
         )
 
