@@ -1,23 +1,33 @@
 """The operators' checklist (user_spec_ru: Диагностика) works on our files; and nothing anywhere tells a secret."""
 
 import asyncio
+import io
 import json
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import jwt
 from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
+from tests.admin.test_every_route import routes
 from tests.integration.test_call_path import fresh_id
 from tests.integration.test_commands import run, serving
 from tests.integration.test_metrics import scraped, value
-from tests.kinds import dial, hangup
-from tests.lab import API_KEY, NUMBER, TOKEN, Lab, eventually, until
+from tests.integration.test_redirect import set_smart, smart
+from tests.kinds import LINE, dial, hangup
+from tests.lab import API_KEY, NUMBER, TOKEN, DaemonUnderTest, Lab, eventually, until
 from tests.pbx.server import ssh_pbx
+from tests.visitor import Visitor, visiting
 
+FERNET_KEY = "bm9ib2R5LWtub3dzLXRoaXMta2V5LW9mLXRoZS10ZXM="
 SECRETS = (API_KEY, TOKEN, f"secret-{NUMBER}", "bot-token-of-0367", "client-id-of-0367", "token-id-of-0367")
-SECRETS_OF_OPERATOR = ("hook-secret", "operator-bot-token", "jwt-secret-of-ours", "someone-hidden")
+SECRETS_OF_OPERATOR = ("hook-secret", "operator-bot-token", "jwt-secret-of-ours", FERNET_KEY)
 PHONE = "375290000001"
+OTHERWISE = ("/live", "/bundle")
 HTTPS = {"VOCHI_SERVER__PUBLIC_URL": "https://bot.example.com"}
 
 
@@ -165,16 +175,90 @@ def _undelivered(lines: list[bytes], channel: str) -> bool:
     return any(json.loads(line)["channel"] == channel for line in said)
 
 
+class Told:
+    """What an administrator was shown, and what was secret in their requests: tokens, ids of links and sessions."""
+
+    def __init__(self) -> None:
+        self.answers: list[str] = []
+        self.secrets: set[str] = set()
+
+    async def signs_in(self, visitor: Visitor, link: str) -> None:
+        parts = urlsplit(link)
+        (token,) = parse_qs(parts.query)["token"]
+        claims = jwt.decode(token, options={"verify_signature": False})
+        answer = await visitor.get(f"{parts.path}?{parts.query}")
+        assert answer.status == 303, answer.text
+        self.answers.append(answer.text + answer.location)
+        self.secrets |= {token, token.rpartition(".")[2], claims["jti"], *visitor.cookies.values()}
+
+    async def looks(self, visitor: Visitor, paths: Sequence[str]) -> None:
+        assert len(paths) > 15
+        for path in paths:
+            answer = await visitor.get(path, headers={"Accept-Language": "ru"})
+            assert answer.status in (200, 400, 404), path
+            self.answers.append(answer.text)
+
+
+def _pages() -> list[str]:
+    """The address of every page, part of a page and answer there is, but for streams and the archive."""
+    return [
+        path for method, path in routes(NUMBER) if method == "GET" and not path.partition("?")[0].endswith(OTHERWISE)
+    ]
+
+
+async def administered(lab: Lab, daemon: DaemonUnderTest, call: str, environ: Mapping[str, str]) -> Told:
+    """Sign in by a link, look at everything, register, sign in by RetailCRM's link, look again, click and ask."""
+    dsn = {"VOCHI_DATABASE__DSN": lab.dsn}
+    code, link, errors = await run("admin-link", NUMBER, cwd=lab.folder, **environ | dsn)
+    assert code == 0, errors
+    told = Told()
+    async with visiting(daemon) as visitor:
+        await told.signs_in(visitor, link.strip())
+        await told.looks(visitor, [*_pages(), f"/retailcrm-admin/calls/{call}?enterprise_number={NUMBER}"])
+        answer = await visitor.post(f"/retailcrm-admin/api/register/{NUMBER}", json={})
+        assert answer.status == 200, answer.text
+        told.answers.append(answer.text)
+    registered = (await lab.sql.fetchval("SELECT integrations_config FROM enterprises WHERE number = $1", NUMBER))[
+        "retailcrm"
+    ]
+    module = lab.account.modules["vochi-telephony"]
+    told.secrets |= {registered["client_id"], registered["token_id"]}
+    async with visiting(daemon) as visitor:
+        await told.signs_in(visitor, module["accountUrl"])
+        await told.looks(visitor, _pages())
+        cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+        bundle = f"{daemon.public}/retailcrm-admin/diagnostics/bundle?enterprise_number={NUMBER}"
+        async with visitor.session.get(bundle, headers={"Cookie": cookie}) as response:
+            told.answers.append(unzipped(await response.read()))
+    query = {"clientId": registered["client_id"], "phone": PHONE, "userId": "1001"}
+    for wrong in ({}, {"userId": "999"}, {"clientId": f"{registered['client_id']}x"}):
+        url = f"{daemon.public}/retailcrm/make-call"
+        told.answers.append(str(await daemon.send("GET", url, params=query | wrong)))
+    asked = {"UniqueId": call, "Phone": PHONE, "TrunkId": LINE, "LoadDialPlan": True, "Token": TOKEN}
+    told.answers.append(str(await daemon.send("POST", f"{daemon.public}/api/callevent/getcustomerdata", json=asked)))
+    return told
+
+
+def unzipped(data: bytes) -> str:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return "\n".join(archive.read(name).decode() for name in archive.namelist())
+
+
 async def test_no_log_error_or_answer_of_a_full_run_tells_a_secret(lab: Lab) -> None:
-    """A good call, a refused key, refused requests, every route that shows something, the doctor and the bundle."""
+    """A good call, a refused key, refused requests, every page and route that shows something, an administrator who
+    signs in and registers, a click, a smart redirect, the doctor and the bundle.
+    """
     await lab.add_company(client_id="client-id-of-0367", token_id="token-id-of-0367")
+    await set_smart(lab, smart())
     await lab.add_company("0368", "token-of-0368", api_key="another-wrong-key")
     await lab.sql.execute("UPDATE enterprises SET bot_token = 'bot-token-of-0367', chat_id = '1'")
     logs = lab.folder / "logs"
     environ = {
         "VOCHI_LOGGING__DIRECTORY": str(logs),
         "VOCHI_LOGGING__LEVEL": "debug",
-        "VOCHI_AUTH__JWT_SECRET": "jwt-secret-of-ours",
+        "VOCHI_AUTH__JWT_SECRET": "jwt-secret-of-ours-that-is-long-enough",
+        "VOCHI_SECRETS__KEYS": FERNET_KEY,
+        **HTTPS,
         "VOCHI_ALERTS__INTERVAL": "0.1",
         "VOCHI_ALERTS__WEBHOOK_URL": f"{lab.crm_url}/hook-secret",
         "VOCHI_ALERTS__TELEGRAM_API": lab.crm_url,
@@ -200,10 +284,13 @@ async def test_no_log_error_or_answer_of_a_full_run_tells_a_secret(lab: Lab) -> 
                 "/integrations/0367", "/api/nothing", "/api/trace/9999",
             )
         ]  # fmt: skip
+        told = await administered(lab, daemon, call, environ)
         shown.append(str(await daemon.send("POST", f"{daemon.internal}/api/config-cache/refresh/0367")))
         shown.append(str(await daemon.send("POST", f"{daemon.public}/dial", data=b"{", headers={"Token": TOKEN})))
         shown.append(str(await daemon.send("POST", f"{daemon.public}/dial?Token={TOKEN}", data=b"{}")))
         shown.append(str(await daemon.send("POST", f"{daemon.internal}/dispatch/call-event", json={"token": TOKEN})))
+        async with lab.session.get(f"{daemon.internal}/api/support-bundle") as response:
+            shown.append(unzipped(await response.read()))
         archive = lab.folder / "bundle.zip"
         port = daemon.internal.rpartition(":")[2]
         shown.append(
@@ -225,9 +312,10 @@ async def test_no_log_error_or_answer_of_a_full_run_tells_a_secret(lab: Lab) -> 
         await reading
         shown.append(b"".join(out).decode())
     shown += [text_of(file) for file in logs.iterdir()]
-    assert archive.exists()
-    everything = "\n".join(shown)
+    everything = "\n".join([*shown, *told.answers, unzipped(archive.read_bytes())])
     assert call in everything
-    for secret in (*SECRETS, *SECRETS_OF_OPERATOR, "another-wrong-key", "token-of-0368"):
+    assert f"register_module {NUMBER} 200" in everything
+    assert "smart redirect" in everything
+    for secret in (*SECRETS, *SECRETS_OF_OPERATOR, *told.secrets, "another-wrong-key", "token-of-0368"):
         where = everything.find(secret)
         assert where < 0, everything[max(0, where - 200) : where + 100]
