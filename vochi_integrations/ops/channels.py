@@ -116,15 +116,15 @@ class Teller:
 
 async def _send(session: aiohttp.ClientSession, message: Message) -> bool:
     """Try a few times; never raises and never names the address, in which Telegram wants the bot's token."""
-    for pause in (*PAUSES, None):
-        refusal = await _attempt(session, message)
-        if refusal is None:
-            return True
-        if pause is None or refusal.is_final:
+    refusal = await _attempt(session, message)
+    for pause in PAUSES:
+        if refusal is None or refusal.is_final:
             break
         await asyncio.sleep(max(pause, refusal.wait))
-    log.warning("alert not delivered", channel=message.channel, answer=refusal.said)
-    return False
+        refusal = await _attempt(session, message)
+    if refusal is not None:
+        log.warning("alert not delivered", channel=message.channel, answer=refusal.said)
+    return refusal is None
 
 
 async def _attempt(session: aiohttp.ClientSession, message: Message) -> Refusal | None:
