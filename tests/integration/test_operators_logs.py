@@ -209,7 +209,7 @@ def _pages() -> list[str]:
 async def administered(lab: Lab, daemon: DaemonUnderTest, call: str, environ: Mapping[str, str]) -> Told:
     """Sign in by a link, look at everything, register, sign in by RetailCRM's link, look again, click and ask."""
     dsn = {"VOCHI_DATABASE__DSN": lab.dsn}
-    code, link, errors = await run("admin-link", NUMBER, cwd=lab.folder, **environ | dsn)
+    code, link, errors = await run("admin-link", NUMBER, cwd=lab.folder, **environ, **dsn)
     assert code == 0, errors
     told = Told()
     async with visiting(daemon) as visitor:
