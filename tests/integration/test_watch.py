@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -213,39 +214,37 @@ async def test_what_a_channel_does_not_take_is_counted(lab: Lab, post: Post) -> 
     assert len(post.webhook) == 1
 
 
-SLOW_EVENTS = """
-    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$;
-    CREATE TRIGGER slow AFTER INSERT ON call_events FOR EACH STATEMENT EXECUTE FUNCTION slow()
-"""
-
-
-async def refused_event(lab: Lab, daemon: DaemonUnderTest) -> None:
-    """PostgreSQL takes no event in time, and the spool has no room for one as large as this."""
-    await lab.sql.execute(SLOW_EVENTS)
+@asynccontextmanager
+async def refusing(lab: Lab, daemon: DaemonUnderTest) -> AsyncIterator[None]:
+    """PostgreSQL takes no write inside the block, and the spool has no room for an event as large as this."""
     body = dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(8), "Token": TOKEN, "Filler": "x" * 60_000}
-    assert (await daemon.send("POST", f"{daemon.public}/dial", json=body))[0] == 503
-    await lab.sql.execute("DROP FUNCTION slow CASCADE")
+    async with lab.sql.transaction():
+        await lab.sql.execute("LOCK TABLE call_events, host_hours")
+        assert (await daemon.send("POST", f"{daemon.public}/dial", json=body))[0] == 503
+        yield
+
+
+async def well(daemon: DaemonUnderTest) -> None:
+    status, said = await daemon.get("/health")
+    assert (status, said["status"], said["reasons"]) == (200, "ok", [])
 
 
 async def test_health_is_down_while_events_are_refused_whatever_else_is_well(lab: Lab) -> None:
     await lab.add_company()
-    async with lab.daemon("state", server__spool_max_mb=0.01, alerts__interval=600) as daemon:
-        await refused_event(lab, daemon)
-        status, said = await daemon.get("/health")
-        assert (status, said["status"], said["reasons"]) == (503, "down", ["spool_full"])
+    async with lab.daemon("state", server__spool_max_mb=0.01) as daemon:
+        async with refusing(lab, daemon):
+            status, said = await daemon.get("/health")
+            assert (status, said["status"], said["reasons"]) == (503, "down", ["spool_full"])
         await break_crm(lab, daemon)
-        assert (await daemon.get("/health"))[1]["status"] == "ok"
+        await well(daemon)
 
 
 async def test_a_quiet_host_needs_no_event_to_be_well_again(lab: Lab, post: Post) -> None:
     await lab.add_company()
     async with lab.daemon("state", server__spool_max_mb=0.01, **post.settings() | {"alerts__window": 0.5}) as daemon:
-        await refused_event(lab, daemon)
-
-        async def well() -> None:
-            assert (await daemon.get("/health"))[1]["status"] == "ok"
-
-        await eventually(well)
+        async with refusing(lab, daemon):
+            await until(lambda: "events_refused" in post.rules(), 10.0)
+        await eventually(lambda: well(daemon))
         await eventually(lambda: _fires(daemon))
 
 

@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 
 import asyncpg
 import structlog
@@ -19,6 +20,7 @@ from vochi_integrations.ops.sources import Sources
 from vochi_integrations.settings import Settings
 
 LOOK_TIMEOUT = 5.0
+PROOF_SECONDS = 1.0
 FAILED_SECONDS = 3600.0
 WEEKS = 6
 HEARD_HOURS = 168
@@ -72,6 +74,15 @@ class Watch:
             except Exception:
                 log.exception("look failed")
 
+    async def run_proofs(self) -> None:
+        """See for ever whether events are taken again: a quiet host sends none that would show it, a write does."""
+        while True:
+            await asyncio.sleep(PROOF_SECONDS)
+            if self.sources.journal.refusing is not None:
+                with suppress(*UNAVAILABLE, asyncpg.PostgresError):
+                    await self.sources.database.execute("forget_hours", WEEKS + 2, timeout=PROOF_SECONDS)
+                    self.sources.journal.refusing = None
+
     async def look(self) -> list[Change]:
         """Look once, and tell what has changed."""
         complete = await self._look_at_table()
@@ -95,19 +106,12 @@ class Watch:
             await self._note_hosts()
             self.backlog = await self._read_backlog()
             self._silent = await self._read_silent()
-            await self._prove_taken()
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             log.warning("not looked at the database", error=repr(error))
             self.backlog = None
             return False
         self.looked_at = clock.now()
         return True
-
-    async def _prove_taken(self) -> None:
-        """A quiet host sends no event that would show that events are taken again: see whether a write is."""
-        if self.sources.journal.refusing is not None:
-            await self.sources.database.execute("forget_hours", WEEKS + 2, timeout=LOOK_TIMEOUT)
-            self.sources.journal.refusing = None
 
     async def _restore(self) -> None:
         """Once: what fired before this process began."""
