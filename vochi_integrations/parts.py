@@ -77,7 +77,8 @@ class Parts(Struct, frozen=True):
             "leases": self.dispatcher.keep_leases(),
             "closer": Closer(self.database, self.journal, self.store, idle_seconds).run(),
             "watch": self.watch.run(),
-            "teller": self.watch.teller.run(),
+            "refusals": self.watch.run_proofs(),
+            **self.watch.teller.loops(),
             "retention": Retention(self.database, self.settings.retention, sources).run(),
             "clicks": self.telephony.follower.run(),
         }

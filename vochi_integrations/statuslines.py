@@ -22,6 +22,15 @@ COPIED = frozenset(
 )
 NOT_SHOWN = frozenset({"event", "timestamp", "level", "exc_info", "exception", "alert", "logger"})
 PHONE = re.compile(r"(?<![\d.])(\+?\d{2,8})\d{4}(\d{3})(?![\d.]*\d)")
+SHOWN = r"\1****\2"
+FORMATTED = re.compile(
+    r"(?<![\w.+-])(?:"
+    r"\+\d[\d \xa0().-]{7,18}\d"  # +375 (29) 000-00-01
+    r"|(?:\d{1,3}[ \xa0-]?)?\(\d{2,5}\)[ \xa0-]?\d[\d \xa0-]{3,9}\d"  # 8 (0162) 00-00-01
+    r"|(?:\d{1,3}[ \xa0-])?\d{2,5}[ \xa0-]\d{3}[ \xa0-]\d{2}[ \xa0-]\d{2}"  # 8 029 000 00 01
+    r"|\d{3}-\d{2}-\d{2}"  # 000-00-01
+    r")(?![\w.-])"
+)
 
 
 class WatchedFile:
@@ -111,6 +120,11 @@ def is_open() -> bool:
     return _files.directory is not None
 
 
+def dropped() -> dict[str, int]:
+    """Return by file how many lines were lost, because too many waited or the disk took none."""
+    return {name: writer.dropped for name, (writer, _) in _files.writers.items()}
+
+
 def write(name: str, line: str) -> None:
     """Add a line to the file `name`.log, with the time in UTC; phones are masked unless they may be shown."""
     if _files.directory is None:
@@ -132,5 +146,10 @@ def one_line(text: str) -> str:
 
 
 def hide_phones(text: str) -> str:
-    """Mask what looks like a phone: nine digits or more. A UniqueId, digits with a point, stays."""
-    return PHONE.sub(r"\1****\2", text)
+    """Mask what looks like a phone: nine digits or more, or fewer in groups. A UniqueId, digits with a point, stays."""
+    return FORMATTED.sub(_mask_groups, PHONE.sub(SHOWN, text))
+
+
+def _mask_groups(found: re.Match[str]) -> str:
+    digits = re.sub(r"[^\d+]", "", found[0])
+    return PHONE.sub(SHOWN, digits) if PHONE.fullmatch(digits) else "****"

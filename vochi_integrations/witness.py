@@ -1,4 +1,6 @@
-"""Sees what happens on the call path: counts it, and says it in the logs: one line a call, short lines in the files."""
+"""Sees what happens on the call path: counts it, and says it in the logs, one line a call and one a delivery; short
+lines in the files.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,7 +9,7 @@ import structlog
 
 from vochi_integrations import clock, statuslines
 from vochi_integrations.callstate import Step
-from vochi_integrations.domain import CallEvent, Delivery, ShowPopup, Skip, WriteRecord
+from vochi_integrations.domain import CallEvent, Delivery, ShowPopup, Skip, Status, WriteRecord
 from vochi_integrations.figures import Figures
 from vochi_integrations.integrations.base import Answer
 
@@ -41,7 +43,8 @@ class Witness:
             figures.events[event.kind, item.reason] += 1
             for delivery in item.deliveries:
                 if delivery.status == "skipped":
-                    figures.deliveries[delivery.integration, delivery.kind, "skipped", delivery.reason] += 1
+                    self.settled(delivery, "skipped", delivery.reason)
+                    log_delivery(delivery, "skipped", delivery.reason)
             if event.kind != "timeout":
                 figures.accepted.add(now - event.received_at)
                 hour = figures.heard[item.enterprise]
@@ -67,12 +70,11 @@ class Witness:
         if error is None and not delivery.replays:
             figures.latency[delivery.cls].add(answer.started_at + answer.elapsed_ms / 1000 - delivery.event_at)
         if statuslines.is_open():
-            statuslines.write(delivery.integration, crm_line(delivery, answer))
+            statuslines.write(delivery.integration, crm_line(delivery.enterprise, delivery.call, answer))
 
     def settled(self, delivery: Delivery, status: str, reason: str | None) -> None:
-        """A delivery has its new state in the table; only what is final counts."""
-        if status not in ("pending", "sending"):
-            self.figures.deliveries[delivery.integration, delivery.kind, status, reason] += 1
+        """A delivery has its last state in the table."""
+        self.figures.deliveries[delivery.integration, delivery.kind, status, reason] += 1
 
 
 def gateway_lines(item: Stored) -> list[str]:
@@ -91,12 +93,31 @@ def _why(delivery: Delivery) -> str:
     return f" skipped: {delivery.reason}" if delivery.status == "skipped" else ""
 
 
-def crm_line(delivery: Delivery, answer: Answer) -> str:
-    """Say what a CRM answered, as the checklist looks for it in `retailcrm.log`: the request, the call, the status."""
+def crm_line(enterprise: str, call: str | None, answer: Answer) -> str:
+    """Say what a CRM answered, as the checklist looks for it in `retailcrm.log`: the request, whose, the status."""
     request = answer.event_type.replace("call_event", "call/event").replace("calls_upload", "calls/upload")
+    where = f"{enterprise} {call}" if call else enterprise
     said = answer.http_status or "no answer"
     failed = f" {answer.error.reason}: {answer.error}" if answer.error else ""
-    return f"{request} {delivery.enterprise} {delivery.call} {said} {answer.elapsed_ms:.0f} ms{failed}"
+    return f"{request} {where} {said} {answer.elapsed_ms:.0f} ms{failed}"
+
+
+def log_delivery(delivery: Delivery, status: Status, reason: str | None, answer: Answer | None = None) -> None:
+    """The canonical line of a delivery, when nothing more will happen to it; `answer` is that of its last attempt."""
+    lost = status == "failed" and delivery.cls == "history"
+    (log.error if lost else log.info)(
+        "delivery",
+        enterprise=delivery.enterprise,
+        integration=delivery.integration,
+        call=delivery.call,
+        kind=delivery.kind,
+        status=status,
+        reason=reason,
+        attempts=delivery.attempts,
+        http_status=answer.http_status if answer else None,
+        crm_ms=answer.elapsed_ms if answer else None,
+        error=str(answer.error) if answer and answer.error else None,
+    )
 
 
 def _log_call(item: Stored, effect: WriteRecord | Skip) -> None:

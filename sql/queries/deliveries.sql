@@ -132,17 +132,35 @@ WHERE d.enterprise_number = f.enterprise AND d.integration_type = f.integration 
   AND f.cls = 'history' AND d.locked_by = $1 AND d.status IN ('pending', 'sending')
 
 -- bury_interrupted --
--- Pop-ups whose attempt had begun when their daemon died are never sent again: the card may be on the screen.
-UPDATE integration_deliveries
+-- Up to $1 pop-ups whose attempt had begun when their daemon died, never sent again: the card may be on the screen.
+UPDATE integration_deliveries d
 SET status = 'failed', reason = 'interrupted', attempts = greatest(attempts, 1), finished_at = now(), locked_by = NULL, locked_until = NULL
-WHERE class = 'realtime' AND status = 'sending' AND (locked_until IS NULL OR locked_until < now())
+WHERE d.id = ANY (ARRAY(
+    SELECT id
+    FROM integration_deliveries
+    WHERE class = 'realtime' AND status = 'sending' AND (locked_until IS NULL OR locked_until < now())
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING d.id, d.enterprise_number, d.integration_type, d.call_external_id, d.kind, d.dedupe_key, d.class, d.payload,
+          d.status, d.reason, d.attempts, d.replays, extract(epoch FROM d.event_at)::float8 AS event_at,
+          extract(epoch FROM d.deadline_at)::float8 AS deadline_at
 
 -- bury_expired --
--- What waits past its deadline and is held by nobody: the CRM was away, or switched off, for too long.
-UPDATE integration_deliveries
+-- Up to $1 of what waits past its deadline and is held by nobody: the CRM was away, or switched off, for too long.
+UPDATE integration_deliveries d
 SET status = CASE class WHEN 'history' THEN 'failed' ELSE 'expired' END, reason = 'expired', finished_at = now(),
     locked_by = NULL, locked_until = NULL
-WHERE status = 'pending' AND deadline_at < now() AND (locked_until IS NULL OR locked_until < now())
+WHERE d.id = ANY (ARRAY(
+    SELECT id
+    FROM integration_deliveries
+    WHERE status = 'pending' AND deadline_at < now() AND (locked_until IS NULL OR locked_until < now())
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING d.id, d.enterprise_number, d.integration_type, d.call_external_id, d.kind, d.dedupe_key, d.class, d.payload,
+          d.status, d.reason, d.attempts, d.replays, extract(epoch FROM d.event_at)::float8 AS event_at,
+          extract(epoch FROM d.deadline_at)::float8 AS deadline_at
 
 -- cards_of_call --
 -- What pop-ups a call had and how they fared; asked when no memory of them is left.

@@ -62,14 +62,25 @@ GROUP BY enterprise_number
 
 -- fire_alert --
 -- Note that an alert fires; a row only for the daemon that is the first to see it.
-INSERT INTO alert_states (rule, enterprise_number, integration_type, text)
-VALUES ($1, $2, $3, $4)
+INSERT INTO alert_states (rule, enterprise_number, integration_type, seen_by, text)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 RETURNING rule
 
 -- end_alert --
--- Note that an alert is over; a row only for the daemon that is the first to see it.
-DELETE FROM alert_states WHERE rule = $1 AND enterprise_number = $2 AND integration_type = $3 RETURNING rule
+-- Note that an alert is over; a row only for the daemon that is the first to see it, none while a daemon other than $4
+-- has seen in the latest $5 seconds that it is not.
+DELETE FROM alert_states
+WHERE rule = $1 AND enterprise_number = $2 AND integration_type = $3
+  AND (seen_by IN ('', $4) OR seen_at < now() - make_interval(secs => $5))
+RETURNING rule
+
+-- see_alert --
+-- Note that the daemon $2 sees the alert $1 of some enterprises $3 and CRMs $4.
+UPDATE alert_states a
+SET seen_by = $2, seen_at = now()
+FROM unnest($3::text[], $4::text[]) AS s (enterprise_number, integration_type)
+WHERE a.rule = $1 AND a.enterprise_number = s.enterprise_number AND a.integration_type = s.integration_type
 
 -- alerts --
 -- The alerts that fire, as of the latest look of any daemon.

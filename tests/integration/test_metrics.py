@@ -199,6 +199,16 @@ async def test_every_metric_of_the_rules_and_the_dashboard_exists(lab: Lab) -> N
     assert {name: file for name, file in used.items() if name not in known} == {}
 
 
+def test_the_rules_tell_numbers_that_can_change_and_of_silence_too() -> None:
+    """A value that is always 1 says nothing; each daemon is judged by what it says itself."""
+    rules = re.split(r"- alert: ", (DOCS / "rules.yml").read_text("utf-8"))[1:]
+    telling = [rule for rule in rules if "$value" in rule]
+    assert len(telling) > 5
+    assert not [rule for rule in telling if "== 1" in rule]
+    assert [rule for rule in rules if 'vochi_alerts{rule="host_silent"}' in rule]
+    assert [rule.split()[0] for rule in rules if "absent(" in rule] == ["VochiDown"]
+
+
 async def _watched(daemon: DaemonUnderTest) -> None:
     assert "vochi_backlog" in {name for name, _ in await scraped(daemon)}
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -69,10 +69,16 @@ def conf_for(folder: Path, port: int, upstreams: list[str]) -> str:
 
 
 @asynccontextmanager
-async def nginx(folder: Path, upstreams: list[str], session: aiohttp.ClientSession) -> AsyncIterator[Nginx]:
-    """Run nginx inside the block."""
+async def nginx(
+    folder: Path, upstreams: list[str], session: aiohttp.ClientSession, changes: Mapping[str, str] | None = None
+) -> AsyncIterator[Nginx]:
+    """Run nginx inside the block, with some `changes` of the documented file's words."""
     tool, port = needed("nginx"), free_ports()[0]
-    (folder / "vochi.conf").write_text(conf_for(folder, port, upstreams), "utf-8")
+    conf = conf_for(folder, port, upstreams)
+    for words, others in (changes or {}).items():
+        assert words in conf
+        conf = conf.replace(words, others)
+    (folder / "vochi.conf").write_text(conf, "utf-8")
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(SHELL.format(folder=folder, user=user), "utf-8")
     process = await asyncio.create_subprocess_exec(
@@ -183,6 +189,33 @@ async def test_administrators_and_crms_are_limited_and_hosts_hardly(lab: Lab, pl
 
         assert 429 in await statuses("retailcrm-admin/", 90)
         assert await statuses("dial", 300) == [200] * 300
+
+
+async def test_a_client_with_ever_new_tokens_is_limited_by_its_address(lab: Lab, place: Path) -> None:
+    """With the limit of an address made small; each request has a `Token` header of its own."""
+    small = {"zone=vochi_hosts:10m  rate=1000r/s": "zone=vochi_hosts:10m  rate=10r/s", "burst=2000": "burst=20"}
+    async with lab.daemon() as daemon, nginx(place, [address(daemon.public)], lab.session, small) as front:
+        for path in ("dial", "api/callevent/getcustomerdata"):
+
+            async def one(number: int, path: str = path) -> int:
+                headers = {"Token": f"token-{number}"}
+                async with lab.session.post(f"{front.url}/{path}", json={}, headers=headers) as response:
+                    return response.status
+
+            assert 429 in await asyncio.gather(*(one(number) for number in range(60)))
+
+
+async def test_what_anybody_may_ask_is_limited_too(lab: Lab, place: Path) -> None:
+    async with lab.daemon() as daemon, nginx(place, [address(daemon.public)], lab.session) as front:
+
+        async def one(path: str) -> int:
+            async with lab.session.get(f"{front.url}/{path}") as response:
+                return response.status
+
+        statuses = await asyncio.gather(*(one("static/vochi_logo.svg") for _ in range(50)))
+        assert set(statuses) == {200}
+        statuses = await asyncio.gather(*(one("health") for _ in range(200)))
+        assert set(statuses) == {200, 429}
 
 
 async def test_live_updates_are_not_held_back(lab: Lab, place: Path) -> None:

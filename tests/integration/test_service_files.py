@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from prometheus_client import ProcessCollector
+
 from tests.lab import until
 from tests.tools import needed
 from vochi_integrations import statuslines
@@ -42,6 +44,21 @@ def test_the_unit_is_hardened_as_systemd_measures_it() -> None:
     exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", done.stdout)
     assert exposure, done.stdout + done.stderr
     assert float(exposure[1]) <= MOST_EXPOSED
+
+
+def test_the_unit_leaves_the_metrics_what_they_are_read_from(tmp_path: Path) -> None:
+    """Where only processes are seen of /proc, as with ProcSubset=pid, the process tells nothing of itself."""
+    (tmp_path / "self").symlink_to("/proc/self")
+    assert not list(ProcessCollector(proc=str(tmp_path), registry=None).collect())
+    assert unit()["Service"].get("ProcSubset", "all") == "all"
+
+
+def test_the_folder_of_settings_is_as_the_guide_makes_it() -> None:
+    """systemd gives it this mode at each start, whatever it was."""
+    guide = (ROOT / "docs" / "install.md").read_text("utf-8")
+    made = re.search(r"install -d -m (\d+) -g vochi /etc/vochi-integrations", guide)
+    assert made
+    assert unit()["Service"]["ConfigurationDirectoryMode"] == made[1]
 
 
 def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:

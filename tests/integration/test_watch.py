@@ -1,7 +1,9 @@
 """Alerts reach the operator and the enterprise: once, from one of several daemons, with their end."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.integration.test_call_path import fresh_id
+from tests.integration.test_metrics import scraped, value
 from tests.kinds import dial
 from tests.lab import NUMBER, TOKEN, DaemonUnderTest, Lab, eventually, until
 from vochi_integrations.db import connected
@@ -25,15 +28,22 @@ class Post:
         self.webhook: list[dict[str, Any]] = []
         self.telegram: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
+        self.busy_for: int | None = None
+        self.hangs = False
         self.url = ""
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.json()
         if request.path == "/hook":
             self.webhook.append(body)
-        else:
-            self.telegram.append((request.path, body))
-        return web.Response(status=self.status)
+            if self.hangs:
+                await asyncio.Event().wait()
+            return web.Response(status=self.status)
+        self.telegram.append((request.path, body))
+        if self.busy_for is None:
+            return web.Response(status=self.status)
+        answer = {"ok": False, "error_code": 429, "parameters": {"retry_after": self.busy_for}}
+        return web.json_response(answer, status=429)
 
     def rules(self, status: str = "firing") -> list[str]:
         return [body["rule"] for body in self.webhook if body["status"] == status]
@@ -57,9 +67,9 @@ async def post() -> AsyncIterator[Post]:
         yield found
 
 
-async def break_crm(lab: Lab, daemon: DaemonUnderTest) -> None:
+async def break_crm(lab: Lab, daemon: DaemonUnderTest, run: int = 0) -> None:
     lab.crm.switch(fault="500")
-    await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()})
+    await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(run)})
 
 
 async def test_an_open_breaker_is_told_to_every_channel_and_so_is_its_end(lab: Lab, post: Post) -> None:
@@ -111,6 +121,38 @@ async def test_a_restart_does_not_tell_again(lab: Lab, post: Post) -> None:
     assert post.rules() == ["failed_records"]
 
 
+async def test_a_breaker_that_another_daemon_has_open_is_not_told_as_closed(lab: Lab, post: Post) -> None:
+    """The second opens its own too, is restarted and sees no breaker any more; the first still does."""
+    await lab.add_company()
+    settings = post.settings() | {"breaker__open_seconds": 60, "alerts__interval": 0.2}
+    async with lab.daemon("one", **settings) as first:
+        async with lab.daemon("two", **settings) as second:
+            await break_crm(lab, first)
+            await until(lambda: post.rules() == ["breaker_open"])
+            await break_crm(lab, second, 1)
+            await eventually(lambda: _fires(second, "breaker_open"))
+        async with lab.daemon("two", **settings) as second:
+            await eventually(lambda: _fires(second))
+            await fail_a_record(lab)
+            await until(lambda: post.rules() == ["breaker_open", "failed_records"])
+            assert post.rules("resolved") == []
+        await lab.sql.execute("UPDATE enterprises SET integrations_config['retailcrm']['region'] = '\"PL\"'")
+        await until(lambda: post.rules("resolved") == ["breaker_open"])
+
+
+async def test_an_alert_told_while_the_database_was_away_is_told_as_over(lab: Lab, post: Post) -> None:
+    """The table is locked: the alert is told without a row."""
+    await lab.add_company()
+    settings = post.settings() | {"breaker__open_seconds": 60}
+    async with lab.daemon("state", **settings) as daemon:
+        async with lab.sql.transaction():
+            await lab.sql.execute("LOCK TABLE alert_states")
+            await break_crm(lab, daemon)
+            await until(lambda: "breaker_open" in post.rules(), 15.0)
+        await lab.sql.execute("UPDATE enterprises SET integrations_config['retailcrm']['region'] = '\"PL\"'")
+        await until(lambda: "breaker_open" in post.rules("resolved"), 10.0)
+
+
 async def fail_a_record(lab: Lab) -> None:
     await lab.sql.execute(
         "INSERT INTO integration_deliveries (enterprise_number, integration_type, call_external_id, kind, dedupe_key,"
@@ -134,6 +176,89 @@ async def test_a_channel_that_fails_is_tried_again_and_holds_nothing_up(lab: Lab
         assert post.rules() == ["breaker_open", "breaker_open"]
 
 
+async def test_a_webhook_that_hangs_holds_no_telegram_up(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    post.hangs = True
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await fail_a_record(lab)
+        await until(lambda: len(post.telegram) == 1 and post.webhook)
+        await break_crm(lab, daemon)
+        await until(lambda: len(post.telegram) == 2)
+        assert len(post.webhook) == 1
+
+
+async def test_telegram_is_let_alone_for_as_long_as_it_asks(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    post.busy_for = 2
+    async with lab.daemon("state", **post.settings()):
+        await fail_a_record(lab)
+        await until(lambda: post.telegram)
+        post.busy_for, began = None, time.monotonic()
+        await until(lambda: len(post.telegram) == 2)
+        assert time.monotonic() - began > 1.9
+    assert post.telegram[0] == post.telegram[1]
+
+
+async def test_what_a_channel_does_not_take_is_counted(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    post.status = 404
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await fail_a_record(lab)
+
+        async def counted() -> None:
+            samples = await scraped(daemon)
+            assert value(samples, "vochi_alerts_dropped_total", channel="webhook") == 1
+            assert value(samples, "vochi_alerts_dropped_total", channel="telegram") == 1
+
+        await eventually(counted)
+    assert len(post.webhook) == 1
+
+
+@asynccontextmanager
+async def refusing(lab: Lab, daemon: DaemonUnderTest) -> AsyncIterator[None]:
+    """PostgreSQL takes no write inside the block, and the spool has no room for an event as large as this."""
+    body = dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id(8), "Token": TOKEN, "Filler": "x" * 60_000}
+    async with lab.sql.transaction():
+        await lab.sql.execute("LOCK TABLE call_events, host_hours")
+        assert (await daemon.send("POST", f"{daemon.public}/dial", json=body))[0] == 503
+        yield
+
+
+async def well(daemon: DaemonUnderTest) -> None:
+    status, said = await daemon.get("/health")
+    assert (status, said["status"], said["reasons"]) == (200, "ok", [])
+
+
+async def test_health_is_down_while_events_are_refused_whatever_else_is_well(lab: Lab) -> None:
+    await lab.add_company()
+    async with lab.daemon("state", server__spool_max_mb=0.01) as daemon:
+        async with refusing(lab, daemon):
+            status, said = await daemon.get("/health")
+            assert (status, said["status"], said["reasons"]) == (503, "down", ["spool_full"])
+        await break_crm(lab, daemon)
+        await well(daemon)
+
+
+async def test_a_quiet_host_needs_no_event_to_be_well_again(lab: Lab, post: Post) -> None:
+    await lab.add_company()
+    async with lab.daemon("state", server__spool_max_mb=0.01, **post.settings() | {"alerts__window": 0.5}) as daemon:
+        async with refusing(lab, daemon):
+            await until(lambda: "events_refused" in post.rules(), 10.0)
+        await eventually(lambda: well(daemon))
+        await eventually(lambda: _fires(daemon))
+
+
+async def test_lost_listen_alone_is_not_called_a_database_that_is_away(lab: Lab) -> None:
+    """A heartbeat that nothing can answer in time."""
+    async with lab.daemon("state", cache__heartbeat=0.00001, alerts__interval=0.05) as daemon:
+
+        async def deaf() -> None:
+            status, said = await daemon.get("/health")
+            assert (status, said["status"], said["reasons"]) == (200, "degraded", ["listen_lost"])
+
+        await eventually(deaf)
+
+
 async def test_lost_listen_and_no_data_are_told_while_the_database_refuses(lab: Lab, post: Post) -> None:
     """The daemon's own database is closed to it; it goes on looking, and says what it cannot see."""
     name = "vochi_alerts"
@@ -145,6 +270,9 @@ async def test_lost_listen_and_no_data_are_told_while_the_database_refuses(lab: 
             await lab.sql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             await lab.sql.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
             await until(lambda: {"listen_lost", "blind"} <= set(post.rules()))
+            samples = await scraped(daemon)
+            assert value(samples, "vochi_watched_age_seconds") > 4 * FAST["alerts__interval"]
+            assert "vochi_backlog" not in {metric for metric, _ in samples}
             await lab.sql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             await until(lambda: {"listen_lost", "blind"} <= set(post.rules("resolved")), 15.0)
             await eventually(lambda: _fires(daemon))
@@ -167,6 +295,35 @@ async def test_a_host_silent_in_its_busy_hours_is_told_and_one_that_is_always_qu
         await until(lambda: post.rules("resolved") == ["host_silent"])
         rows = await lab.sql.fetch("SELECT events FROM host_hours WHERE last_at > now() - interval '1 minute'")
         assert [row["events"] for row in rows] == [1]
+
+
+SILENT = (
+    "INSERT INTO alert_states (rule, enterprise_number, integration_type, text) VALUES ('host_silent', $1, '', 'x')"
+)
+
+
+@pytest.mark.parametrize("way", ["heard", "switched off", "removed"])
+async def test_a_host_silent_for_weeks_is_over_only_when_it_is_heard_or_not_to_be_heard_any_more(
+    lab: Lab, post: Post, way: str
+) -> None:
+    await lab.add_company()
+    await weeks_of(lab, NUMBER, 40)
+    await lab.sql.execute(
+        "UPDATE host_hours SET hour = hour - interval '8 days', last_at = last_at - interval '8 days'"
+    )
+    await lab.sql.execute(SILENT, NUMBER)
+    async with lab.daemon("state", **post.settings()) as daemon:
+        await fail_a_record(lab)
+        await until(lambda: post.rules() == ["failed_records"])
+        await eventually(lambda: _fires(daemon, "host_silent", "failed_records"))
+        assert post.rules("resolved") == []
+        if way == "heard":
+            await daemon.post("dial", dial(0, ["151"], 1)[2] | {"UniqueId": fresh_id()}, TOKEN)
+        elif way == "switched off":
+            await lab.sql.execute("UPDATE enterprises SET active = false")
+        else:
+            await lab.sql.execute("DELETE FROM enterprises")
+        await until(lambda: post.rules("resolved") == ["host_silent"])
 
 
 async def weeks_of(lab: Lab, number: str, events: int) -> None:

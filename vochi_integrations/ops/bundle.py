@@ -1,5 +1,6 @@
 """The support bundle: all a vendor asks for in one archive, without a secret and without a whole phone number."""
 
+import asyncio
 import io
 import platform
 import re
@@ -16,6 +17,7 @@ import orjson
 from vochi_integrations import __version__, clock, logs
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.events import decoded
+from vochi_integrations.integrations.findings import Finding
 from vochi_integrations.logs import MASK, mask_phone, without_secrets
 from vochi_integrations.ops.doctor import checks, enterprise_checks, lines
 from vochi_integrations.ops.patient import ClosedError, EnterpriseCheck, Patient
@@ -37,7 +39,8 @@ PACKAGES = (
     "uvloop",
 )
 PHONES = re.compile(r"(?i)phone|caller|connected|exten|number$|^trunk$")
-DIGITS = re.compile(r"\+?\d{9,15}")
+# A whole phone under such a key, however short: a city's has six digits. A GSM line is called 000xxxx.
+WRITTEN = re.compile(r"(?!000\d{4}$)\+?(?:[\s()-]*\d){6,15}")
 
 
 async def bundle(
@@ -53,10 +56,9 @@ async def bundle(
         "README.txt": README,
         "versions.json": _json(_versions(patient.settings)),
         "settings.json": _json(settings_without_secrets(patient.settings)),
-        "doctor.txt": "\n".join(lines(findings)).encode(),
-        "doctor.json": _json([msgspec.to_builtins(finding) for finding in findings]),
+        **_told(findings),
         "stats.json": _json(clean(stats or {})),
-        "log.jsonl": b"\n".join(_log_lines(None)),
+        "log.jsonl": await _log_lines(None),
         **{f"{name}.json": await _rows(patient, query, number) for name, query in TABLES.items()},
         "configs.json": await _configs(patient, number),
     }
@@ -70,19 +72,36 @@ async def bundle_of_enterprise(patient: Patient, number: str, *, more: Iterable[
         {
             "README.txt": README,
             "versions.json": _json({"vochi-integrations": __version__}),
-            "doctor.txt": "\n".join(lines(findings)).encode(),
-            "doctor.json": _json([msgspec.to_builtins(finding) for finding in findings]),
-            "log.jsonl": b"\n".join(_log_lines(number)),
+            **_told(findings),
+            "log.jsonl": await _log_lines(number),
             **{f"{name}.json": await _rows(patient, query, number) for name, query in TABLES.items()},
             "configs.json": await _configs(patient, number),
         }
     )
 
 
-def _log_lines(number: str | None) -> list[bytes]:
-    """Return the latest lines of the log, of an enterprise or all, phone numbers masked."""
+def _told(findings: Iterable[Finding]) -> dict[str, bytes]:
+    """Return what the doctor found, for people and for programs."""
+    found = list(findings)
+    return {
+        "doctor.txt": hide_phones("\n".join(lines(found))).encode(),
+        "doctor.json": _json(clean([msgspec.to_builtins(finding) for finding in found])),
+    }
+
+
+async def _log_lines(number: str | None) -> bytes:
+    """Return the latest lines of the log, of an enterprise or all, phone numbers masked; the loop does not wait."""
     mark = b"" if number is None else orjson.dumps({"enterprise": number})[1:-1]
-    return [hide_phones(line.decode(errors="replace")).encode() for line in logs.recent_lines() if mark in line]
+    wanted = [line for line in logs.recent_lines() if mark in line]
+    return await asyncio.to_thread(lambda: b"\n".join(map(_log_line, wanted)))
+
+
+def _log_line(line: bytes) -> bytes:
+    """Return a line as it was written for a machine; one for a terminal has no keys to know a phone by."""
+    try:
+        return orjson.dumps(clean(orjson.loads(line)))
+    except orjson.JSONDecodeError:
+        return hide_phones(line.decode(errors="replace")).encode()
 
 
 def file_name(number: str | None) -> str:
@@ -97,14 +116,17 @@ def clean(value: Any) -> Any:
 
 
 def _without_phones(value: Any, *, known: bool = False) -> Any:
-    """Mask what a phone's key names, and any text that is all digits of a phone's length; a UniqueId has a point."""
+    """Mask what a phone's key names, and in any other text what looks like a phone."""
     if isinstance(value, Mapping):
-        return {key: _without_phones(item, known=bool(PHONES.search(str(key)))) for key, item in value.items()}
+        return {
+            hide_phones(str(key)): _without_phones(item, known=bool(PHONES.search(str(key))))
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_without_phones(item, known=known) for item in value]
-    if isinstance(value, str):
-        return mask_phone(value) if known and DIGITS.fullmatch(value.strip()) else hide_phones(value)
-    return value
+    if known and type(value) in (str, int) and WRITTEN.fullmatch(text := str(value).strip()):
+        return mask_phone(re.sub(r"[^\d+]", "", text))
+    return hide_phones(value) if isinstance(value, str) else value
 
 
 def settings_without_secrets(settings: Settings) -> dict[str, Any]:
@@ -143,7 +165,7 @@ async def _rows(patient: Patient, query: str, number: str | None) -> bytes:
         rows = await patient.fetch(query, number, ROWS)
     except (ClosedError, *UNAVAILABLE, asyncpg.PostgresError) as error:
         return _json({"error": str(error) or type(error).__name__})
-    return _json([clean(dict(row)) for row in rows])
+    return await asyncio.to_thread(lambda: _json([clean(dict(row)) for row in rows]))
 
 
 async def _configs(patient: Patient, number: str | None) -> bytes:

@@ -1,12 +1,15 @@
 """Where alerts go: the log, a webhook, the operator's Telegram chat and the enterprise's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import aiohttp
 import asyncpg
+import orjson
 import structlog
 from msgspec import Struct
 
@@ -17,6 +20,8 @@ from vochi_integrations.settings import Alerts
 QUEUED = 200
 TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 PAUSES = (1.0, 5.0, 30.0)
+LONGEST_WAIT = 120.0
+LONGEST_ANSWER = 10_000
 
 log = structlog.get_logger()
 
@@ -29,14 +34,34 @@ class Message(Struct, frozen=True):
     body: Mapping[str, object]
 
 
+class Refusal(NamedTuple):
+    """A channel did not take a message: what it said, whether for good, and for how long to wait (s)."""
+
+    said: str
+    is_final: bool = False
+    wait: float = 0.0
+
+
 class Teller:
-    """Tells of alerts. The log is written at once; the others get theirs from `run`, each tried a few times."""
+    """Tells of alerts. The log is written at once; each channel gets its own in `loops`, whatever becomes of others.
+
+    `dropped` counts what a channel was never sent, too many waiting, and what it did not take after some tries.
+    """
 
     def __init__(self, settings: Alerts, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._queue: asyncio.Queue[Change] = asyncio.Queue(QUEUED)
-        self.dropped = 0
+        self._queues: dict[str, asyncio.Queue[Change]] = {name: asyncio.Queue(QUEUED) for name in self._channels()}
+        self.dropped: Counter[str] = Counter(dict.fromkeys(self._queues, 0))
+
+    def _channels(self) -> list[str]:
+        settings = self._settings
+        wanted = {
+            "webhook": bool(settings.webhook_url),
+            "telegram": bool(settings.telegram_token and settings.telegram_chat),
+            "enterprise": settings.tell_enterprises,
+        }
+        return [name for name, is_wanted in wanted.items() if is_wanted]
 
     def tell(self, change: Change) -> None:
         reading = change.reading
@@ -44,37 +69,38 @@ class Teller:
         (log.error if change.firing else log.info)(
             "alert" if change.firing else "alert over", alert=True, text=reading.text, **named
         )
-        try:
-            self._queue.put_nowait(change)
-        except asyncio.QueueFull:
-            self.dropped += 1
+        for channel, queue in self._queues.items():
+            try:
+                queue.put_nowait(change)
+            except asyncio.QueueFull:
+                self.dropped[channel] += 1
 
-    async def run(self) -> None:
-        """Send what was told, for ever."""
+    def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what sends to each channel for ever, by name."""
+        return {f"teller {channel}": self._serve(channel) for channel in self._queues}
+
+    async def _serve(self, channel: str) -> None:
         async with operator_session() as session:
             while True:
-                change = await self._queue.get()
+                change = await self._queues[channel].get()
                 try:
-                    await self._send_all(session, change)
+                    for message in await self._messages(channel, change):
+                        self.dropped[channel] += not await _send(session, message)
                 except Exception:
                     log.exception("alert not sent", rule=change.reading.rule)
 
-    async def _send_all(self, session: aiohttp.ClientSession, change: Change) -> None:
-        messages = [*self._of_operator(change), *await self._of_enterprise(change)]
-        await asyncio.gather(*(_send(session, message) for message in messages))
-
-    def _of_operator(self, change: Change) -> list[Message]:
-        settings, found = self._settings, []
-        if settings.webhook_url:
-            found.append(Message("webhook", settings.webhook_url.reveal(), webhook_body(change)))
-        if settings.telegram_token and settings.telegram_chat:
-            found.append(self._telegram("telegram", settings.telegram_token.reveal(), settings.telegram_chat, change))
-        return found
+    async def _messages(self, channel: str, change: Change) -> list[Message]:
+        settings = self._settings
+        if channel == "webhook":
+            return [Message(channel, settings.webhook_url.reveal(), webhook_body(change))]
+        if channel == "telegram":
+            return [self._telegram(channel, settings.telegram_token.reveal(), settings.telegram_chat, change)]
+        return await self._of_enterprise(change)
 
     async def _of_enterprise(self, change: Change) -> list[Message]:
-        """Return the message to the enterprise's own bot, when it is to hear of its alerts and has one."""
+        """Return the message to the enterprise's own bot, when the alert is of one and it has a bot."""
         number = change.reading.enterprise
-        if not self._settings.tell_enterprises or not number:
+        if not number:
             return []
         try:
             rows = await self._database.fetch("bot_of_enterprise", number, timeout=5.0)
@@ -88,25 +114,42 @@ class Teller:
         return Message(channel, url, {"chat_id": chat.strip(), "text": text_of(change)})
 
 
-async def _send(session: aiohttp.ClientSession, message: Message) -> None:
+async def _send(session: aiohttp.ClientSession, message: Message) -> bool:
     """Try a few times; never raises and never names the address, in which Telegram wants the bot's token."""
-    for pause in (*PAUSES, None):
-        said = await _attempt(session, message)
-        if said is None:
-            return
-        if pause is None or said.startswith("4"):
-            log.warning("alert not delivered", channel=message.channel, answer=said)
-            return
-        await asyncio.sleep(pause)
+    refusal = await _attempt(session, message)
+    for pause in PAUSES:
+        if refusal is None or refusal.is_final:
+            break
+        await asyncio.sleep(max(pause, refusal.wait))
+        refusal = await _attempt(session, message)
+    if refusal is not None:
+        log.warning("alert not delivered", channel=message.channel, answer=refusal.said)
+    return refusal is None
 
 
-async def _attempt(session: aiohttp.ClientSession, message: Message) -> str | None:
-    """Return None when the channel took the message, else what it said."""
+async def _attempt(session: aiohttp.ClientSession, message: Message) -> Refusal | None:
+    """Return None when the channel took the message."""
     try:
         async with session.post(message.url, json=message.body, timeout=TIMEOUT, allow_redirects=False) as response:
-            return None if response.status < 300 else str(response.status)
+            if response.status < 300:
+                return None
+            too_many = response.status == 429
+            wait = wanted_wait(response.headers, await response.content.read(LONGEST_ANSWER)) if too_many else 0.0
+            return Refusal(str(response.status), is_final=response.status < 500 and not too_many, wait=wait)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        return type(error).__name__
+        return Refusal(type(error).__name__)
+
+
+def wanted_wait(headers: Mapping[str, str], body: bytes) -> float:
+    """Return for how many seconds a channel asks to be let alone, in Telegram's words or HTTP's, within bounds."""
+    try:
+        asked = orjson.loads(body)["parameters"]["retry_after"]
+    except (ValueError, LookupError, TypeError):
+        asked = headers.get("Retry-After", "")
+    try:
+        return min(max(0.0, float(asked)), LONGEST_WAIT)
+    except (ValueError, TypeError):
+        return 0.0
 
 
 @asynccontextmanager

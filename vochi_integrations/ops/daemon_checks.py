@@ -2,17 +2,20 @@
 
 import asyncio
 import os
+import pwd
 import shutil
-import tempfile
+import stat
 from pathlib import Path
 from typing import cast
 
 import asyncpg
 
 from vochi_integrations import clock, db
+from vochi_integrations.instance import LOCK
 from vochi_integrations.integrations.base import IntegrationConfig
 from vochi_integrations.integrations.findings import Finding, Verdict
 from vochi_integrations.ops.patient import Check, Patient, finding, listed
+from vochi_integrations.spool import FILE
 
 SLOW_DATABASE_MS = 100.0
 DATABASE_SKEW = 2.0
@@ -81,27 +84,42 @@ async def daemon(patient: Patient) -> list[Finding]:
 
 
 async def spool(patient: Patient) -> list[Finding]:
-    """Write a file where the spool lives, as it would have to; and see that there is room for it."""
+    """Whether the daemon could write its spool, and has room for it. Nothing is written to find out."""
     folder, title = patient.settings.state_dir, "Запасной диск"
     try:
-        free = await asyncio.to_thread(_free_after_writing, folder)
+        denied, free = await asyncio.to_thread(_looked_at, folder)
     except OSError as error:
         said = f"{folder}: {error.strerror}"
+        return [finding("spool", title, "bad", said, "Запустите проверку от root или от пользователя службы.")]
+    if denied is not None:
+        said = f"служба не может писать: {denied}"
         return [finding("spool", title, "bad", said, "Дайте службе право писать в server.state_dir.")]
     wanted = patient.settings.server.spool_max_mb
     if free < wanted:
         said = f"свободно {free:.0f} МБ из нужных {wanted:.0f}"
         return [finding("spool", title, "bad", said, "Освободите место или уменьшите server.spool_max_mb.")]
-    return [finding("spool", title, "ok", f"пишется, свободно {free / 1000:.1f} ГБ")]
+    return [finding("spool", title, "ok", f"служба может писать, свободно {free / 1000:.1f} ГБ")]
 
 
-def _free_after_writing(folder: Path) -> float:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(b"doctor")
-        file.flush()
-        os.fsync(file.fileno())
-    return shutil.disk_usage(folder).free / 1_000_000
+def _looked_at(folder: Path) -> tuple[Path | None, float]:
+    """Return what of a state folder its daemon's user must not write, None for nothing, and the free megabytes."""
+    lock = folder / LOCK
+    user = lock.stat().st_uid if lock.exists() else os.geteuid()
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    files = [folder / f"{FILE}{suffix}" for suffix in ("", "-wal", "-shm")]
+    denied = (path for path in (place, *files) if path.exists() and not _may_write(path, user))
+    return next(denied, None if place.is_dir() else place), shutil.disk_usage(place).free / 1_000_000
+
+
+def _may_write(path: Path, user: int) -> bool:
+    """Whether a user may; root, who asks, may everything and learns nothing by trying."""
+    if user == os.geteuid():
+        return os.access(path, os.W_OK)
+    status, who = path.stat(), pwd.getpwuid(user)
+    if status.st_uid == user:
+        return bool(status.st_mode & stat.S_IWUSR)
+    in_group = status.st_gid in os.getgrouplist(who.pw_name, who.pw_gid)
+    return bool(status.st_mode & (stat.S_IWGRP if in_group else stat.S_IWOTH))
 
 
 async def settings(patient: Patient) -> list[Finding]:

@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from vochi_integrations import __version__, clock
+from vochi_integrations import __version__, clock, logs
 from vochi_integrations.breaker import State
 from vochi_integrations.figures import Distribution
 from vochi_integrations.ops.watch import Watch
@@ -66,6 +66,8 @@ class DaemonCollector(Collector):
         yield _gauge("vochi_build_info", "The running version", ("version",), {(__version__,): 1})
         yield _value("vochi_uptime_seconds", "Since the start", time.monotonic() - self._sources.started_at)
         yield _value("vochi_clock_set_by_seconds", "How far the system clock was moved since the start", clock.set_by())
+        lost = {(file,): count for file, count in logs.dropped_lines().items()}
+        yield _counter("vochi_log_lines_dropped", "Lines of the log that could not be written", ("file",), lost)
 
     def _events(self) -> Iterable[Metric]:
         figures, journal = self._sources.figures, self._sources.journal
@@ -153,8 +155,12 @@ class DaemonCollector(Collector):
         yield _total("vochi_database_queries", "Queries sent to PostgreSQL", self._sources.database.queries)
 
     def _watched(self) -> Iterable[Metric]:
-        """What only the database knows, as of the latest look, and the alerts; nothing before the first look."""
+        """What only the database knows, as of the latest look, and the alerts; nothing while it does not answer."""
         yield _gauge("vochi_alerts", "Alerts firing", ("rule",), self._watch.firing_by_rule())
+        lost = {(channel,): count for channel, count in self._watch.teller.dropped.items()}
+        yield _counter("vochi_alerts_dropped", "Alerts that a channel did not take", ("channel",), lost)
+        age = max(0.0, clock.now() - self._watch.looked_at)
+        yield _value("vochi_watched_age_seconds", "Since the database was last looked at, or the start", age)
         backlog = self._watch.backlog
         if backlog is not None:
             yield _value("vochi_backlog", "Deliveries that wait in the table", backlog.waiting)
@@ -162,7 +168,6 @@ class DaemonCollector(Collector):
             yield _value(
                 "vochi_failed_records", "Call records that failed in the last hour", sum(backlog.failed.values())
             )
-            yield _value("vochi_watched_age_seconds", "Age of these", max(0.0, clock.now() - backlog.at))
 
 
 def _value(name: str, text: str, value: float) -> Metric:

@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 
 import asyncpg
 import structlog
@@ -12,24 +13,32 @@ import structlog
 from vochi_integrations import clock
 from vochi_integrations.db import UNAVAILABLE
 from vochi_integrations.figures import Hour
-from vochi_integrations.ops.alerts import Alarms, Backlog, Change, Facts, Reading, limits, read
+from vochi_integrations.ops.alerts import Alarms, Backlog, Change, Facts, Key, Reading, limits, read
 from vochi_integrations.ops.channels import Teller
 from vochi_integrations.ops.silence import HOURS, missed_events
 from vochi_integrations.ops.sources import Sources
 from vochi_integrations.settings import Settings
 
 LOOK_TIMEOUT = 5.0
+PROOF_SECONDS = 1.0
 FAILED_SECONDS = 3600.0
 WEEKS = 6
 HEARD_HOURS = 168
 # Rules about this process, not about what all daemons share: each daemon tells of its own.
 LOCAL = frozenset({"hit_ratio", "crm_errors", "listen_lost", "spool_in_use", "events_refused", "blind"})
+# Each daemon sees its own breakers, yet one tells of them: it is over when none of the daemons sees it any more.
+SEEN_APART = "breaker_open"
+SEEN_LOOKS = 4
 
 log = structlog.get_logger()
 
 
 class Watch:
-    """Knows what only regular looks can tell; `backlog` is None until the first one."""
+    """Knows what only regular looks can tell; `backlog` is None until the first one and while the database is away.
+
+    `looked_at` is when it was last seen, or the start (UTC epoch seconds). `only_deaf` says that it answered at the
+    latest look although LISTEN was lost.
+    """
 
     def __init__(self, settings: Settings, sources: Sources) -> None:
         self._settings = settings
@@ -40,9 +49,11 @@ class Watch:
         self._usual: Mapping[str, Mapping[int, float]] = {}
         self._usual_of = 0
         self._heard_by_listen = time.monotonic()
-        self._looked_at = clock.now()
+        self.looked_at = clock.now()
         self._silent: Mapping[str, float | None] = {}
         self._restored = False
+        self._unnoted: dict[Key, Change] = {}
+        self.only_deaf = False
         self.backlog: Backlog | None = None
 
     def firing(self) -> list[tuple[Reading, float]]:
@@ -63,9 +74,19 @@ class Watch:
             except Exception:
                 log.exception("look failed")
 
+    async def run_proofs(self) -> None:
+        """See for ever whether events are taken again: a quiet host sends none that would show it, a write does."""
+        while True:
+            await asyncio.sleep(PROOF_SECONDS)
+            if self.sources.journal.refusing is not None:
+                with suppress(*UNAVAILABLE, asyncpg.PostgresError):
+                    await self.sources.database.execute("forget_hours", WEEKS + 2, timeout=PROOF_SECONDS)
+                    self.sources.journal.refusing = None
+
     async def look(self) -> list[Change]:
         """Look once, and tell what has changed."""
         complete = await self._look_at_table()
+        self.only_deaf = complete and not self.sources.store.listening
         now = self._gathered()
         self._facts.append(now)
         while len(self._facts) > 1 and now.at - self._facts[0].at > self._settings.alerts.window:
@@ -80,6 +101,8 @@ class Watch:
         """Read what the database knows; False when it does not answer."""
         try:
             await self._restore()
+            await self._note_told()
+            await self._note_seen()
             await self._note_hosts()
             self.backlog = await self._read_backlog()
             self._silent = await self._read_silent()
@@ -87,7 +110,7 @@ class Watch:
             log.warning("not looked at the database", error=repr(error))
             self.backlog = None
             return False
-        self._looked_at = clock.now()
+        self.looked_at = clock.now()
         return True
 
     async def _restore(self) -> None:
@@ -135,13 +158,16 @@ class Watch:
             self._usual = await self._read_usual()
             self._usual_of = hour
         rows = await self.sources.database.fetch("last_heard", HEARD_HOURS, timeout=LOOK_TIMEOUT)
-        active = self.sources.store.current.by_number
-        heard = [row for row in rows if (found := active.get(row["enterprise_number"])) is not None and found.active]
-        return {
-            row["enterprise_number"]: missed_events(row["last_at"], clock.now(), self._usual[row["enterprise_number"]])
-            for row in heard
-            if row["enterprise_number"] in self._usual
+        heard = {row["enterprise_number"]: row["last_at"] for row in rows}
+        missed: dict[str, float | None] = {
+            number: missed_events(last_at, clock.now(), self._usual[number])
+            for number, last_at in heard.items()
+            if number in self._usual
         }
+        active = {number for number, found in self.sources.store.current.by_number.items() if found.active}
+        # Of a host that has been silent for so long nothing is known any more: what was told of it stays.
+        told = {reading.enterprise for reading, _ in self.firing() if reading.rule == "host_silent"} - heard.keys()
+        return {number: missed.get(number) for number in active & (missed.keys() | told)}
 
     async def _read_usual(self) -> Mapping[str, Mapping[int, float]]:
         database = self.sources.database
@@ -170,19 +196,40 @@ class Watch:
             refusing=sources.journal.refusing,
             lanes=sources.dispatcher.lanes(),
             backlog=self.backlog,
-            looked_at=self._looked_at,
+            looked_at=self.looked_at,
             silent=self._silent,
         )
 
     async def _is_ours_to_tell(self, change: Change) -> bool:
         """Of several daemons that see the same, the first tells; while the database is away each does."""
-        reading = change.reading
-        if reading.rule in LOCAL or change.repeated:
+        if change.reading.rule in LOCAL or change.repeated:
             return True
-        key = (reading.rule, reading.enterprise, reading.integration)
-        query, arguments = ("fire_alert", (*key, reading.text)) if change.firing else ("end_alert", key)
         try:
-            return bool(await self.sources.database.fetch(query, *arguments, timeout=LOOK_TIMEOUT))
+            return await self._note(change)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            log.warning("alert not noted", rule=reading.rule, error=repr(error))
+            log.warning("alert not noted", rule=change.reading.rule, error=repr(error))
+            self._unnoted[change.reading.key] = change
             return True
+
+    async def _note(self, change: Change) -> bool:
+        """Write down that an alert fires or is over; False when that is not this daemon's to tell."""
+        reading, owner, fetch = change.reading, self.sources.outbox.owner, self.sources.database.fetch
+        if change.firing:
+            seen_by = owner if reading.rule == SEEN_APART else ""
+            return bool(await fetch("fire_alert", *reading.key, seen_by, reading.text, timeout=LOOK_TIMEOUT))
+        fresh = SEEN_LOOKS * self._settings.alerts.interval
+        return bool(await fetch("end_alert", *reading.key, owner, fresh, timeout=LOOK_TIMEOUT))
+
+    async def _note_told(self) -> None:
+        """Write down what was told while the database was away, so that its end is told too."""
+        for key, change in list(self._unnoted.items()):
+            await self._note(change)
+            del self._unnoted[key]
+
+    async def _note_seen(self) -> None:
+        """Write down which breakers are open here, lest another daemon tells that they are closed."""
+        lanes = [lane for lane in self.sources.dispatcher.lanes() if lane.breaker != "closed"]
+        if lanes:
+            columns = [lane.enterprise for lane in lanes], [lane.integration for lane in lanes]
+            arguments = SEEN_APART, self.sources.outbox.owner, *columns
+            await self.sources.database.execute("see_alert", *arguments, timeout=LOOK_TIMEOUT)

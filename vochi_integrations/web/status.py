@@ -27,14 +27,15 @@ async def health(request: web.Request) -> web.Response:
 
 def health_of(app: web.Application) -> tuple[str, list[str]]:
     """Return ok, degraded or down, and why."""
-    reasons = [] if app[STORE].listening else ["database_unavailable"]
+    reasons = []
+    if not app[STORE].listening:
+        reasons.append("listen_lost" if app[WATCH].only_deaf else "database_unavailable")
     if app[SPOOL].in_use:
         reasons.append("spool_in_use")
     refusing = app[JOURNAL].refusing
-    down = refusing is not None and bool(reasons)
-    if refusing is not None and down:
-        reasons.append(refusing)
-    return "down" if down else "degraded" if reasons else "ok", reasons
+    if refusing is not None:
+        return "down", [*reasons, refusing]
+    return "degraded" if reasons else "ok", reasons
 
 
 @internal_routes.get("/stats")

@@ -6,7 +6,9 @@ from typing import Any
 import structlog
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
+from vochi_integrations import statuslines
 from vochi_integrations.configs import Config, ConfigStore
 from vochi_integrations.db import UNAVAILABLE, Database, Row
 from vochi_integrations.domain import Reason
@@ -17,6 +19,7 @@ from vochi_integrations.keys import CONFIGS, DATABASE, INTEGRATIONS, JWT_SECRET,
 from vochi_integrations.outbox import log_row
 from vochi_integrations.settings import Secret, Settings
 from vochi_integrations.snapshot import SnapshotStore
+from vochi_integrations.witness import crm_line
 
 CRM = ADMINISTERED
 
@@ -71,13 +74,13 @@ class Desk(Struct, frozen=True, kw_only=True):
         return await self.database.fetch("internal_phones", self.number)
 
     async def note(self, answer: Answer, *, action: str = "") -> None:
-        """Write what the CRM was told into `integration_logs`, secrets masked."""
-        row = log_row(self.number, CRM, None, answer)
-        row["event_type"] = action or answer.event_type
+        """Write what the CRM was told into `integration_logs` and its status line, secrets masked."""
+        noted = replace(answer, event_type=action or answer.event_type)
+        statuslines.write(CRM, crm_line(self.number, None, noted))
         try:
-            await self.database.execute("write_logs", [row])
+            await self.database.execute("write_logs", [log_row(self.number, CRM, None, noted)])
         except UNAVAILABLE as error:
-            log.warning("action not noted", enterprise=self.number, action=row["event_type"], error=repr(error))
+            log.warning("action not noted", enterprise=self.number, action=noted.event_type, error=repr(error))
 
 
 def desk_of(app: Mapping[web.AppKey[Any], Any] | web.Application, number: str, by: str) -> Desk:
