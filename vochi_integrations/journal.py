@@ -96,6 +96,10 @@ class Journal:
         self._connection.close()
         self._replaying.close()
 
+    def takes_again(self) -> None:
+        """What made events be refused is over."""
+        self.refusing = None
+
     async def append(self, event: CallEvent, enterprise: Enterprise) -> Receipt:
         """Return when the event is durable. Raises JournalError when it could not be stored, or not in time."""
         if len(self.batcher) >= WAITING_EVENTS:
@@ -124,7 +128,7 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - the one place for a flush: whatever it is, nobody waits for ever
             await self._failed(batch, error)
             return
-        self.refusing = None
+        self.takes_again()
         for entry, receipt in zip(batch, plan.receipts, strict=True):
             if not entry.receipt.done():
                 entry.receipt.set_result(receipt)

@@ -116,6 +116,7 @@ async def test_a_post_without_a_token_goes_to_the_page_of_whoever_is_signed_in(l
     [
         ("multipart/form-data", b"--x"),
         ("multipart/form-data; boundary=x", b"--y\r\n\r\n"),
+        ("multipart/form-data; boundary=x", b"--x\r\nno header\r\n\r\n1\r\n--x--"),
         ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'),
         ("application/x-www-form-urlencoded; charset=nothing", b"a=1"),
         ("application/x-www-form-urlencoded; charset=utf-8", b"a=\xff"),

@@ -401,5 +401,6 @@ async def test_a_click_with_an_unwritten_body_is_answered(lab: Lab, pbx: SshPbx)
         for body in (b"{", b"[1]", b"\xff\xfe", b"&&&" * 100):
             assert await daemon.send("POST", url, data=body) == (200, "OK")
         for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
-            assert await daemon.send("POST", url, data=b"phone=1", headers={"Content-Type": kind}) == (200, "OK")
+            for body in (b"phone=1", b"--x\r\nno header\r\n\r\n1\r\n--x--"):
+                assert await daemon.send("POST", url, data=body, headers={"Content-Type": kind}) == (200, "OK")
     assert set(pbx.commands) == {COMMAND.format("150", "375290000001")}

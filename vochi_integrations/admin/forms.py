@@ -9,6 +9,7 @@ from aiohttp import web
 
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import read_json
+from vochi_integrations.web.bodies import read_form
 
 DEEPEST = 16
 URLENCODED = "application/x-www-form-urlencoded"
@@ -49,10 +50,7 @@ async def _is_form(request: web.Request) -> bool:
 
 
 async def _read_form(request: web.Request) -> Form:
-    try:
-        fields = await request.post()
-    except (ValueError, KeyError, LookupError, AssertionError):
-        raise BadRequestError("the form cannot be read") from None
+    fields = await read_form(request)
     form = Form()
     for name, value in fields.items():
         if not isinstance(value, str):

@@ -9,8 +9,8 @@ from vochi_integrations.admin.links import NUMBER, BadTokenError, Claims, OtherT
 from vochi_integrations.admin.peer import address_of, is_secure
 from vochi_integrations.admin.problems import problem
 from vochi_integrations.admin.sessions import Source, begin, end, hashed, source_of_token
-from vochi_integrations.errors import BadRequestError
 from vochi_integrations.keys import DATABASE, JWT_SECRET, SETTINGS
+from vochi_integrations.web.bodies import read_form
 
 COOKIE = "vochi_admin_"
 ATTEMPTS = web.AppKey("attempts", Attempts)
@@ -51,10 +51,7 @@ async def _given(request: web.Request) -> dict[str, str]:
     found = {name: value for name, value in request.query.items() if value}
     if request.method != "POST":
         return found
-    try:
-        form = await request.post()
-    except (ValueError, LookupError, AssertionError):
-        raise BadRequestError("the form cannot be read") from None
+    form = await read_form(request)
     return {name: value for name, value in form.items() if isinstance(value, str)} | found
 
 

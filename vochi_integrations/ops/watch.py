@@ -81,7 +81,7 @@ class Watch:
             if self.sources.journal.refusing is not None:
                 with suppress(*UNAVAILABLE, asyncpg.PostgresError):
                     await self.sources.database.execute("forget_hours", WEEKS + 2, timeout=PROOF_SECONDS)
-                    self.sources.journal.refusing = None
+                    self.sources.journal.takes_again()
 
     async def look(self) -> list[Change]:
         """Look once, and tell what has changed."""

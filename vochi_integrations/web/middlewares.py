@@ -5,7 +5,7 @@ from contextlib import suppress
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler
 
 from vochi_integrations.db import UNAVAILABLE
@@ -13,19 +13,19 @@ from vochi_integrations.errors import BadRequestError, JournalError, UnknownEnte
 from vochi_integrations.keys import FIGURES
 from vochi_integrations.web.answers import NO_DATABASE, error_answer
 
-UNREADABLE = (400, "bad_request", "the body cannot be read: check Content-Encoding and Content-Length")
+UNREADABLE = (400, "bad_request", "the body cannot be read: check its headers and its form")
 TOLD: dict[type[Exception] | tuple[type[Exception], ...], tuple[int, str, str]] = {
     BadRequestError: (400, "bad_request", ""),
     UnknownEnterpriseError: (404, "unknown_enterprise", ""),
     JournalError: (503, "not_durable", ""),
-    (ContentEncodingError, web.RequestPayloadError): UNREADABLE,
+    (BadHttpMessage, web.RequestPayloadError): UNREADABLE,
     UNAVAILABLE: NO_DATABASE,
 }
 EXPECTED = (
     BadRequestError,
     UnknownEnterpriseError,
     JournalError,
-    ContentEncodingError,
+    BadHttpMessage,
     web.RequestPayloadError,
     *UNAVAILABLE,
 )

@@ -8,10 +8,10 @@ from aiohttp import web
 
 from vochi_integrations.errors import BadRequestError
 from vochi_integrations.events import read_json
+from vochi_integrations.web.bodies import read_form
 
 FIELDS = 100
 UNREADABLE = "\x00"
-BROKEN_FORM = (ValueError, LookupError, AssertionError)  # what aiohttp raises for a multipart body that is none
 
 
 async def read_parameters(request: web.Request) -> dict[str, object]:
@@ -45,8 +45,8 @@ async def _read_body(request: web.Request) -> Mapping[str, object]:
 
 async def _read_multipart(request: web.Request) -> Mapping[str, object]:
     try:
-        fields = await request.post()
-    except BROKEN_FORM:
+        fields = await read_form(request)
+    except BadRequestError:
         return {}
     return {name: value for name, value in fields.items() if isinstance(value, str)}
 

@@ -11,6 +11,7 @@ from vochi_integrations.admin.render import page_url, render, to_page
 from vochi_integrations.admin.sessions import NAMES, TIMEOUT, VIEWER, end
 from vochi_integrations.admin.signin import forget_cookie
 from vochi_integrations.keys import DATABASE, SETTINGS
+from vochi_integrations.web.bodies import read_form
 
 routes = web.RouteTableDef()
 
@@ -37,7 +38,7 @@ async def show(request: web.Request) -> web.Response:
 @routes.post(f"{ROOT}access/end")
 async def end_sessions(request: web.Request) -> web.Response:
     """End the session named by the form's `id`, or with `id=others` all but this one."""
-    viewer, form = request[VIEWER], await request.post()
+    viewer, form = request[VIEWER], await read_form(request)
     named = str(form.get("id", ""))
     if named == "others":
         rows = await request.app[DATABASE].fetch("list_admin_sessions", viewer.enterprise, 1e9, timeout=TIMEOUT)

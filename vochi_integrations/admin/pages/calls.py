@@ -30,6 +30,7 @@ from vochi_integrations.ops.trace import CALLS, Hits, TracedCall
 from vochi_integrations.ops.verdicts import Verdict, judge
 from vochi_integrations.web import traces
 from vochi_integrations.web.answers import NUMBER
+from vochi_integrations.web.bodies import read_form
 
 HERE = f"{ROOT}calls"
 CALL = "{call:[^/]{1,64}}"
@@ -130,7 +131,7 @@ async def follow(request: web.Request) -> web.StreamResponse:
 async def send_again(request: web.Request) -> web.Response:
     """Send the failed record named by the form's `id` again, if it is of this enterprise."""
     number, call = request[VIEWER].enterprise, request.match_info["call"]
-    named = str((await request.post()).get("id", ""))
+    named = str((await read_form(request)).get("id", ""))
     if not (named.isascii() and named.isdecimal() and len(named) <= 18):
         return problem("bad_request")
     order = Order({"class": "history", "enterprise": number}, [int(named)])

@@ -15,6 +15,7 @@ from vochi_integrations.integrations.base import Said
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig
 from vochi_integrations.keys import SETTINGS, STORE
 from vochi_integrations.ops.verdicts import WHY
+from vochi_integrations.web.bodies import read_form
 
 WHYS = frozenset(WHY)
 
@@ -33,7 +34,7 @@ def show(request: web.Request, template: str, context: Mapping[str, Any]) -> web
 
 async def form_of(request: web.Request) -> dict[str, str]:
     """Return the texts of a form; of several of one name the last counts."""
-    form = await request.post()
+    form = await read_form(request)
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
