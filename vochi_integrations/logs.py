@@ -127,16 +127,21 @@ def redactor(*, show_phones: bool) -> Processor:
     """Return a processor that hides secrets by the name of their key, and phones unless they may be shown."""
 
     def redact(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        for key, value in event.items():
+        for key in _sensitive(tuple(event)):
             if is_secret(key):
                 event[key] = MASK
-            elif key in PHONE_KEYS and not show_phones:
-                event[key] = mask_phone(str(value))
-            elif key == "error" and not show_phones:
-                event[key] = statuslines.hide_phones(str(value))
+            elif not show_phones and event[key] is not None:
+                shown = str(event[key])
+                event[key] = mask_phone(shown) if key in PHONE_KEYS else statuslines.hide_phones(shown)
         return event
 
     return redact
+
+
+@lru_cache(maxsize=1_024)
+def _sensitive(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of an event's keys that must not be shown as they are: an event has the same keys each time."""
+    return tuple(key for key in keys if is_secret(key) or key in PHONE_KEYS or key == "error")
 
 
 @lru_cache(maxsize=1_024)

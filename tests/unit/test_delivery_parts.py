@@ -148,5 +148,7 @@ def test_log_lines_have_no_secret_and_no_whole_phone() -> None:
         "api_key": "****",
         "phone": "+37529****001",
     }
+    assert redact(None, "", {"error": "375290000001 is busy"}) == {"error": "37529****001 is busy"}
+    assert redact(None, "", {"phone": None, "error": None}) == {"phone": None, "error": None}
     assert redactor(show_phones=True)(None, "", {"phone": "+375290000001"}) == {"phone": "+375290000001"}
     assert mask_phone("12345") == "****"
