@@ -6,11 +6,12 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
 
+from vochi_integrations.acceptor import Acceptor
 from vochi_integrations.app import Daemon, daemon
 from vochi_integrations.errors import StartupError
 from vochi_integrations.notify import READY, STOPPING, notify, stay_alive, watchdog_seconds
@@ -20,7 +21,6 @@ from vochi_integrations.web.middlewares import AccessLogger
 
 COLLECT_EVERY = 20_000
 BACKLOG = 4_096  # hosts open a connection for each event: a burst in one moment must not wait for TCP to try again
-TAKERS = 8  # uvloop takes one connection a turn of its loop, and a busy loop turns slowly: as many listen on the socket
 
 log = structlog.get_logger()
 
@@ -62,16 +62,18 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
     """Run the daemon inside the block; yield it with the ports of its public and its internal listener."""
     server = settings.server
     async with daemon(settings) as served:
-        runners = [_runner(app, server.shutdown_seconds) for app in (served.public, served.internal)]
+        public = Listener(served.public, server.shutdown_seconds)
+        internal = Listener(served.internal, server.shutdown_seconds)
         try:
-            public = await _listen(runners[0], server.public_host, server.public_port, "public", served.intake)
-            internal = await _listen(runners[1], server.internal_host, server.internal_port, "internal", served.intake)
+            await public.open(server.public_host, server.public_port, "public", served.intake)
+            await internal.open(server.internal_host, server.internal_port, "internal", served.intake)
             _rest_collector()
-            log.info("ready", public=f"{server.public_host}:{public}", internal=f"{server.internal_host}:{internal}")
-            yield served, public, internal
+            addresses = f"{server.public_host}:{public.port}", f"{server.internal_host}:{internal.port}"
+            log.info("ready", public=addresses[0], internal=addresses[1])
+            yield served, public.port, internal.port
         finally:
             deadline = asyncio.get_running_loop().time() + server.shutdown_seconds
-            await asyncio.gather(*(runner.cleanup() for runner in runners))
+            await asyncio.gather(public.close(), internal.close())
         await _finish(served, deadline)
 
 
@@ -95,28 +97,43 @@ async def listening(
     app: web.Application, host: str, port: int, name: str, shutdown_seconds: float
 ) -> AsyncIterator[int]:
     """Serve an application inside the block; yield its port. Raises StartupError when the port is taken."""
-    runner = _runner(app, shutdown_seconds)
+    listener = Listener(app, shutdown_seconds)
     try:
-        yield await _listen(runner, host, port, name)
+        await listener.open(host, port, name)
+        yield listener.port
     finally:
-        await runner.cleanup()
+        await listener.close()
 
 
-def _runner(app: web.Application, shutdown_seconds: float) -> web.AppRunner:
-    return web.AppRunner(app, access_log_class=AccessLogger, shutdown_timeout=shutdown_seconds, handle_signals=False)
+class Listener:
+    """Serves an application at an address; what is under way when it closes has `shutdown_seconds` to end."""
+
+    def __init__(self, app: web.Application, shutdown_seconds: float) -> None:
+        self._runner = web.AppRunner(
+            app, access_log_class=AccessLogger, shutdown_timeout=shutdown_seconds, handle_signals=False
+        )
+        self._acceptor: Acceptor | None = None
+        self.port = 0
+
+    async def open(self, host: str, port: int, name: str, events: Intake | None = None) -> None:
+        """Bind; hosts' events go to `events`. Raises StartupError naming the setting when that is not possible."""
+        await self._runner.setup()
+        server = cast("web.Server", self._runner.server)
+        if events is not None:
+            server.request_handler = events.before(server.request_handler)
+        try:
+            bound = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartupError(f"cannot listen on server.{name}_host:{name}_port {host}:{port}: {reason}") from None
+        self.port = int(bound.getsockname()[1])
+        self._acceptor = Acceptor(bound, server)
+
+    async def close(self) -> None:
+        if self._acceptor is not None:
+            await self._acceptor.close()
+        await self._runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, name: str, events: Intake | None = None) -> int:
-    """Bind; return the port. Raises StartupError naming the setting when that is not possible."""
-    await runner.setup()
-    if events is not None and runner.server is not None:
-        runner.server.request_handler = events.before(runner.server.request_handler)
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, port), family=family, backlog=BACKLOG) as bound:
-            for _ in range(TAKERS):
-                await web.SockSite(runner, bound.dup(), backlog=BACKLOG).start()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StartupError(f"cannot listen on server.{name}_host:{name}_port {host}:{port}: {reason}") from None
-    return int(runner.addresses[0][1])
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -96,7 +96,10 @@ async def test_a_body_that_is_not_what_its_headers_say_is_refused(lab: Lab) -> N
 async def test_a_search_with_nul_finds_nothing(lab: Lab) -> None:
     await lab.add_company()
     async with lab.daemon() as daemon:
-        assert await daemon.get(f"/api/trace/{NUMBER}?q=%00x") == (200, {"calls": []})
+        assert await daemon.get(f"/api/trace/{NUMBER}?q=%00x") == (
+            200,
+            {"calls": [], "clicks": [], "is_cut": False},
+        )
 
 
 async def test_any_second_hangup_is_a_repeat_also_of_an_internal_call(lab: Lab) -> None:
