@@ -5,7 +5,7 @@ While PostgreSQL is away a flush goes to the spool as it is, and is replayed fro
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import orjson
@@ -20,7 +20,7 @@ from vochi_integrations.db import UNAVAILABLE, Database, HeldConnection, Row
 from vochi_integrations.domain import CallEvent, Delivery, Directory, Enterprise, Party, Reason
 from vochi_integrations.errors import JournalError, SpoolError, VochiError
 from vochi_integrations.events import canonical, parse_event, stored_event
-from vochi_integrations.plan import Entry, Plan, Receipt, delivery_row, event_row, reason_of, with_ids
+from vochi_integrations.plan import Deliveries, Entry, Plan, Receipt, delivery_row, event_row, reason_of, with_ids
 from vochi_integrations.router import Router
 from vochi_integrations.shedding import Shedding
 from vochi_integrations.snapshot import SnapshotStore
@@ -36,19 +36,6 @@ OPEN_CALLS = 20_000
 CONFLICTS = 100
 
 log = structlog.get_logger()
-
-
-class Deliveries(Protocol):
-    """What the journal hands deliveries to: the dispatcher. `lease` is whose they are and for how many seconds."""
-
-    @property
-    def lease(self) -> tuple[str, float]: ...
-
-    def admit(self, deliveries: Iterable[Delivery]) -> None: ...
-
-    def withdraw(self, deliveries: Iterable[Delivery]) -> None: ...
-
-    def accept(self, deliveries: Iterable[Delivery]) -> None: ...
 
 
 class AwayError(VochiError):
@@ -86,6 +73,7 @@ class Journal:
         self._deliveries = deliveries
         self._idle_seconds = idle_seconds
         self._flushing = asyncio.Lock()
+        self._has_read = False
         self.refusing: str | None = None
         self._shedding = Shedding()
         self.shed = 0
@@ -146,8 +134,10 @@ class Journal:
 
     async def _store_batch(self, batch: Sequence[Entry]) -> Plan:
         """Store in PostgreSQL, or spool what it does not take in time."""
+        self._has_read = False
         try:
             await self._recall_context(batch)
+            self._has_read = True
             return await self._store_plan(batch)
         except AwayError as error:
             log.warning("events spooled", events=len(batch), error=str(error))
@@ -164,6 +154,7 @@ class Journal:
 
     async def _spool_batch(self, batch: Sequence[Entry]) -> Plan:
         """Queue behind what is in the spool. What does not fit never happened."""
+        self._has_read = False
         plan = self._planned(batch)
         try:
             await self._spool_plan(plan)
@@ -194,23 +185,32 @@ class Journal:
         try:
             rows = await self._replaying.fetch("append", data, *self._deliveries.lease, timeout=STORE_TIMEOUT)
         except asyncpg.UniqueViolationError:
-            deliveries = await self._replay_anew(flush["events"])
             await self._replaying.execute("release_spooled", self._deliveries.lease[0], data, timeout=STORE_TIMEOUT)
+            deliveries = await self._replay_anew(flush["events"])
         else:
             deliveries = with_ids([Delivery(**row) for row in flush["deliveries"]], rows)
-            deliveries = [delivery for delivery in deliveries if delivery.cls == "history"]
         if not at_start:
-            self._deliveries.accept(deliveries)
+            self._deliveries.accept(delivery for delivery in deliveries if delivery.cls == "history")
 
     async def _replay_anew(self, rows: Iterable[dict[str, Any]]) -> list[Delivery]:
-        """Fold spooled events again: some are stored already, or another daemon has stored events of the same calls."""
-        entries = [self._spooled_entry(row) for row in rows]
+        """Fold spooled events again: some are stored already, or another daemon has stored events of the same calls.
+
+        Pop-ups have gone out from memory when the events were spooled, and what is in memory stays: it knows more.
+        """
+        spooled = list(rows)
+        entries = [self._spooled_entry(row) for row in spooled]
         async with self._flushing:
+            live, self.book = self.book, CallBook()
             try:
+                await self._recall_stored({(row["enterprise"], row["call"]) for row in spooled}, spooled)
+                self._has_read = True
                 plan = await self._store_plan(entries)
             except AwayError as error:
                 self._undo(error.plan)
                 raise TimeoutError(str(error)) from error
+            finally:
+                self.book = live
+            self._deliveries.withdraw(delivery for delivery in plan.deliveries if delivery.cls == "realtime")
         return plan.deliveries
 
     async def _store_plan(self, batch: Sequence[Entry]) -> Plan:
@@ -223,7 +223,8 @@ class Journal:
                     await self._write(plan)
                 except asyncpg.UniqueViolationError:
                     self._deliveries.withdraw(plan.deliveries)
-                    await self._recall_stored(plan)
+                    plan.deliveries = [delivery for delivery in plan.deliveries if delivery.cls == "history"]
+                    await self._recall_stored(plan.before, plan.events)
                 else:
                     return plan
         except UNAVAILABLE as error:
@@ -239,12 +240,12 @@ class Journal:
         for key in plan.before:
             self.book.forget(key)
 
-    async def _recall_stored(self, plan: Plan) -> None:
-        """After a conflict: read back the calls of this flush, and those that already have one of its events."""
-        events = [(row["enterprise"], row["unique_id"], bytes.fromhex(row["digest"])) for row in plan.events]
-        rows = await self._connection.fetch("calls_of_events", *_columns(events, 3), timeout=STORE_TIMEOUT)
-        keys = [(row["enterprise_number"], row["call_unique_id"]) for row in rows]
-        await self.recall(dict.fromkeys([*plan.before, *keys]))
+    async def _recall_stored(self, calls: Iterable[Key], rows: Iterable[dict[str, Any]]) -> None:
+        """After a conflict: read back the calls of a flush, and those that already have one of its events."""
+        events = [(row["enterprise"], row["unique_id"], bytes.fromhex(row["digest"])) for row in rows]
+        found = await self._connection.fetch("calls_of_events", *_columns(events, 3), timeout=STORE_TIMEOUT)
+        keys = [(row["enterprise_number"], row["call_unique_id"]) for row in found]
+        await self.recall(dict.fromkeys([*calls, *keys]))
 
     def _planned(self, batch: Sequence[Entry]) -> Plan:
         plan = Plan()
@@ -276,9 +277,11 @@ class Journal:
         return Receipt(duplicate=step.reason is Reason.DUPLICATE)
 
     def _not_lost(self, plan: Plan, key: Key, before: CallState, event: CallEvent) -> Receipt:
-        """A silent call is still alive, or ended long ago and only its timer was left."""
+        """A silent call is still alive, or ended long ago and only its timer was left; not known: looked at again."""
         if before.is_live:
             return Receipt(close_at=idle_until(before, event.idle_seconds))
+        if key not in self.book and not self._has_read:
+            return Receipt(close_at=event.received_at + event.idle_seconds)
         plan.ended.append(key)
         return Receipt()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from msgspec import Struct, field
@@ -12,6 +12,19 @@ from vochi_integrations.callstate import CallState, Step
 from vochi_integrations.db import Row
 from vochi_integrations.domain import CallEvent, Delivery, Enterprise, Reason
 from vochi_integrations.witness import Stored
+
+
+class Deliveries(Protocol):
+    """What the journal hands deliveries to: the dispatcher. `lease` is whose they are and for how many seconds."""
+
+    @property
+    def lease(self) -> tuple[str, float]: ...
+
+    def admit(self, deliveries: Iterable[Delivery]) -> None: ...
+
+    def withdraw(self, deliveries: Iterable[Delivery]) -> None: ...
+
+    def accept(self, deliveries: Iterable[Delivery]) -> None: ...
 
 
 class Receipt(Struct, frozen=True):

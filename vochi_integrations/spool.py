@@ -45,6 +45,7 @@ class Spool:
         self._thread = thread
         self._entries = entries
         self._expected = 0
+        self._done = 0
         self.filled = asyncio.Event()
         self._note()
 
@@ -70,16 +71,20 @@ class Spool:
         """Return up to `limit` entries, the oldest first."""
         rows = await self._run(
             lambda: self._connection.execute(
-                "SELECT id, kind, data FROM spool ORDER BY id LIMIT ?", (limit,)
+                "SELECT id, kind, data FROM spool WHERE id > ? ORDER BY id LIMIT ?", (self._done, limit)
             ).fetchall()
         )
         return [Entry(*row) for row in rows]
 
     async def drop(self, entry: Entry) -> None:
-        """Forget everything up to an entry: it is in PostgreSQL."""
-        dropped = await self._run(lambda: self._delete(entry.id))
-        self._entries -= dropped
+        """Forget everything up to an entry: it is in PostgreSQL. A full disk keeps it until the next time, unused."""
+        self._entries -= await self._run(lambda: self._count(self._done, entry.id))
+        self._done = entry.id
         self._note()
+        try:
+            await self._run(lambda: self._delete(entry.id))
+        except SpoolError as error:
+            log.warning("spool not emptied", error=str(error))
 
     async def set_aside(self, entry: Entry) -> None:
         """Keep a copy of an entry that PostgreSQL will never take, for an operator to look at."""
@@ -107,9 +112,15 @@ class Spool:
         with self._connection:
             self._connection.execute("INSERT INTO refused (kind, data) VALUES (?, ?)", (entry.kind, entry.data))
 
-    def _delete(self, through: int) -> int:
+    def _count(self, after: int, through: int) -> int:
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM spool WHERE id > ? AND id <= ?", (after, through)
+        ).fetchone()
+        return int(count)
+
+    def _delete(self, through: int) -> None:
         with self._connection:
-            return self._connection.execute("DELETE FROM spool WHERE id <= ?", (through,)).rowcount
+            self._connection.execute("DELETE FROM spool WHERE id <= ?", (through,))
 
 
 @asynccontextmanager
