@@ -24,7 +24,10 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Hands deliveries to lanes; a lane lives while it has work."""
+    """Hands deliveries to lanes; a lane lives while it has work.
+
+    While `stopping` no request begins but what has its place already: the rest waits in the table for the next process.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Dispatcher:
     ) -> None:
         self.settings = settings
         self.breaker = breaker
+        self.stopping = False
         self.outbox = outbox
         self._integrations = integrations
         self._store = store
@@ -85,7 +89,7 @@ class Dispatcher:
     def admit(self, deliveries: Iterable[Delivery]) -> None:
         """Before their commit: reserve places for what can begin at once."""
         for delivery in deliveries:
-            if delivery.status == "pending":
+            if delivery.status == "pending" and not self.stopping:
                 self._lane(delivery).admit(delivery)
 
     def withdraw(self, deliveries: Iterable[Delivery]) -> None:
@@ -157,6 +161,8 @@ class Dispatcher:
             self._sweep()
 
     async def _take_up(self) -> float:
+        if self.stopping:
+            return POLL_SECONDS
         if self._recovered:
             recovered, self._recovered = self._recovered, set()
             await self.outbox.settled()
