@@ -1,14 +1,22 @@
 """Policies by meaning: breaker, refused accounts, rate of an account, split batches, ages (decisions 4, 6)."""
 
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.integration.test_call_path import fresh_id, post
 from tests.kinds import dial, hangup
 from tests.lab import API_KEY, NUMBER, DaemonUnderTest, Lab, eventually, until
+from vochi_integrations.serve import listening
 
+Said = tuple[int, str, dict[str, str]]
+PAGE = "<html>503 Service Temporarily Unavailable</html>"
+RIGHT_AWAY = {"Retry-After": "0"}
 QUICK: dict[str, Any] = {"delivery__retry_base": 0.05, "breaker__failures": 3, "breaker__open_seconds": 0.5}
 
 
@@ -96,6 +104,57 @@ async def test_a_refused_key_pauses_everything_until_the_key_is_changed(lab: Lab
         )
         await until(lambda: len(lab.records) == 11, 3)
     assert not lab.popups
+
+
+@asynccontextmanager
+async def crm_saying(lab: Lab, answers: Iterator[Said]) -> AsyncIterator[None]:
+    """A company whose CRM gives its answers one after another."""
+
+    async def answer(_: web.Request) -> web.Response:
+        status, text, headers = next(answers)
+        kind = "text/html" if text == PAGE else "application/json"
+        return web.Response(status=status, text=text, headers=headers, content_type=kind)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    async with listening(app, "127.0.0.1", 0, "crm", 0.5) as port:
+        await lab.add_company(domain=f"http://127.0.0.1:{port}")
+        yield
+
+
+@pytest.mark.parametrize(
+    ("limited", "opens"),
+    [
+        ((429, '{"success": false}', RIGHT_AWAY), False),
+        ((429, PAGE, {}), False),
+        ((503, PAGE, RIGHT_AWAY), False),
+        ((503, '{"success": false}', {}), False),
+        ((503, PAGE, {}), True),
+    ],
+)
+async def test_a_rate_limit_is_no_failure_but_a_bare_page_may_be_one(lab: Lab, limited: Said, *, opens: bool) -> None:
+    async with crm_saying(lab, repeat(limited)), lab.daemon(**QUICK) as daemon:
+        await post(daemon, fresh_id(), dial(0, ["151"]))
+
+        async def given_up() -> None:
+            popup = await only(lab, kind="popup")
+            assert (popup["status"], popup["attempts"]) == ("failed", 3)
+
+        await eventually(given_up)
+        assert bool(await unwell(daemon)) is opens
+
+
+async def test_a_probe_that_meets_a_rate_limit_leaves_its_place_to_another(lab: Lab) -> None:
+    failed: Said = (500, '{"success": false}', {})
+    answers = chain([failed] * 3, [(429, PAGE, RIGHT_AWAY)] * 2, repeat((200, '{"success": true}', {})))
+    async with crm_saying(lab, answers), lab.daemon(**QUICK) as daemon:
+        await call(daemon, fresh_id(1))
+
+        async def is_in() -> None:
+            assert (await only(lab, kind="record"))["status"] == "done"
+            assert await unwell(daemon) == []
+
+        await eventually(is_in)
 
 
 async def test_a_record_too_old_fails_with_its_reason(lab: Lab) -> None:
