@@ -164,9 +164,7 @@ class Dispatcher:
         if self.stopping:
             return POLL_SECONDS
         if self._recovered:
-            recovered, self._recovered = self._recovered, set()
-            await self.outbox.settled()
-            await self.outbox.wake_lanes(recovered)
+            await self._wake_recovered()
         busy = self._busy = {key for key, lane in self._lanes.items() if not lane.takes_more}
         claimed = await self.outbox.claim(busy, CLAIMED_AT_ONCE, self.settings.queue_limit)
         for delivery in claimed:
@@ -175,6 +173,15 @@ class Dispatcher:
             return 0.0
         due = await self.outbox.next_due_seconds(busy)
         return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.02, due))
+
+    async def _wake_recovered(self) -> None:
+        recovered, self._recovered = self._recovered, set()
+        try:
+            await self.outbox.settled()
+            await self.outbox.wake_lanes(recovered)
+        except UNAVAILABLE:
+            self._recovered |= recovered
+            raise
 
     def _sweep(self) -> None:
         for key in [key for key, lane in self._lanes.items() if lane.is_idle]:
