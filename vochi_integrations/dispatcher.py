@@ -24,7 +24,10 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Hands deliveries to lanes; a lane lives while it has work."""
+    """Hands deliveries to lanes; a lane lives while it has work.
+
+    While `stopping` no request begins but what has its place already: the rest waits in the table for the next process.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Dispatcher:
     ) -> None:
         self.settings = settings
         self.breaker = breaker
+        self.stopping = False
         self.outbox = outbox
         self._integrations = integrations
         self._store = store
@@ -85,7 +89,7 @@ class Dispatcher:
     def admit(self, deliveries: Iterable[Delivery]) -> None:
         """Before their commit: reserve places for what can begin at once."""
         for delivery in deliveries:
-            if delivery.status == "pending":
+            if delivery.status == "pending" and not self.stopping:
                 self._lane(delivery).admit(delivery)
 
     def withdraw(self, deliveries: Iterable[Delivery]) -> None:
@@ -157,10 +161,10 @@ class Dispatcher:
             self._sweep()
 
     async def _take_up(self) -> float:
+        if self.stopping:
+            return POLL_SECONDS
         if self._recovered:
-            recovered, self._recovered = self._recovered, set()
-            await self.outbox.settled()
-            await self.outbox.wake_lanes(recovered)
+            await self._wake_recovered()
         busy = self._busy = {key for key, lane in self._lanes.items() if not lane.takes_more}
         claimed = await self.outbox.claim(busy, CLAIMED_AT_ONCE, self.settings.queue_limit)
         for delivery in claimed:
@@ -169,6 +173,15 @@ class Dispatcher:
             return 0.0
         due = await self.outbox.next_due_seconds(busy)
         return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.02, due))
+
+    async def _wake_recovered(self) -> None:
+        recovered, self._recovered = self._recovered, set()
+        try:
+            await self.outbox.settled()
+            await self.outbox.wake_lanes(recovered)
+        except UNAVAILABLE:
+            self._recovered |= recovered
+            raise
 
     def _sweep(self) -> None:
         for key in [key for key, lane in self._lanes.items() if lane.is_idle]:

@@ -1,5 +1,7 @@
 """What went wrong, told by what to do next."""
 
+from collections.abc import Mapping
+
 
 class VochiError(Exception):
     """The base of every error this package raises on purpose."""
@@ -58,6 +60,11 @@ class RateLimitError(TemporaryDeliveryError):
     """Too many requests for this account. `retry_after` is the pause in seconds the CRM asked for, or None."""
 
     retry_after: float | None = None
+
+    @property
+    def is_certain(self) -> bool:
+        """False for a bare page with 503, which is also what a proxy says whose CRM is down."""
+        return self.status == 429 or self.retry_after is not None or isinstance(self.answer, Mapping)
 
 
 class PermanentDeliveryError(DeliveryError):

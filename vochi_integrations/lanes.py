@@ -34,6 +34,7 @@ class Around(Surroundings, Protocol):
     """What a lane needs of the dispatcher."""
 
     breaker: BreakerSettings
+    stopping: bool
 
     def enterprise(self, number: str) -> Enterprise | None: ...
 
@@ -197,7 +198,9 @@ class Lane:
         self._pump()
 
     def _pump(self) -> None:
-        """Begin as much as there is place for."""
+        """Begin as much as there is place for; nothing once the daemon stops."""
+        if self._around.stopping:
+            return
         self._drop_hopeless()
         while self._realtime and self._has_place("realtime"):
             self._enter("realtime")
@@ -274,19 +277,26 @@ class Lane:
         elif isinstance(error, AccountDeliveryError):
             self._breaker.refuse(now, Reason(error.reason))
         elif isinstance(error, TemporaryDeliveryError):
-            self._breaker.fail(now)
-            self._hold(now, error)
+            self._judge_failure(now, error)
         else:
             self._breaker.succeed()
             self._succeeded()
         if (after := self._breaker.state(now)) is not before:
             self._log_change(after, error)
 
-    def _hold(self, now: float, error: TemporaryDeliveryError) -> None:
-        """Heed a rate limit: the account gets nothing for as long as it asks, within bounds."""
+    def _judge_failure(self, now: float, error: TemporaryDeliveryError) -> None:
+        """Heed a rate limit, which is no failure: a probe that met one leaves its place to another, after the hold."""
         if isinstance(error, RateLimitError):
-            asked = self._settings.retry_base if error.retry_after is None else error.retry_after
-            self.window.hold(now + min(asked, self._settings.retry_after_max))
+            self._hold(now, error.retry_after)
+        if isinstance(error, RateLimitError) and error.is_certain:
+            self._breaker.cancel()
+        else:
+            self._breaker.fail(now)
+
+    def _hold(self, now: float, asked: float | None) -> None:
+        """Let the account have nothing for as long as it asks, within bounds."""
+        seconds = self._settings.retry_base if asked is None else asked
+        self.window.hold(now + min(seconds, self._settings.retry_after_max))
 
     def _log_change(self, state: State, error: Exception | None) -> None:
         number, name = self._key

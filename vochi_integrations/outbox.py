@@ -131,6 +131,7 @@ class Outbox:
         except UNAVAILABLE:
             return deliveries
         held = {row["id"] for row in rows} | {0}
+        self._held.difference_update(set(ids) - held)
         return [item for item in deliveries if item.id in held]
 
     async def next_due_seconds(self, busy_lanes: Collection[LaneKey]) -> float | None:

@@ -116,6 +116,9 @@ class Screens:
         if running and not attempt.begun:
             cards.begin(codes)
         try:
+            if enterprise is not None and verdict is None and delivery.status != "sending":
+                verdict = await self._mark_sending(attempt, enterprise, cards)
+                codes = _codes(attempt, cards)
             if enterprise is not None and verdict is None:
                 tried = await self._send(attempt, enterprise, codes)
                 cards.retrying += tried.pause is not None
@@ -161,11 +164,18 @@ class Screens:
         if cards is not None and attempt.number > 1:
             cards.retrying = max(0, cards.retrying - 1)
 
+    async def _mark_sending(self, attempt: Attempt, enterprise: Enterprise, cards: Cards) -> Verdict | None:
+        """Write durably that an attempt begins; return why it must not by then, for writing may take its time."""
+        try:
+            async with asyncio.timeout_at(attempt.expires):
+                await self._outbox.mark_sending(attempt.delivery)
+        except TimeoutError:
+            return Verdict("expired", Reason.EXPIRED)
+        attempt.delivery.status = "sending"
+        return self._verdict(attempt, enterprise, cards, _codes(attempt, cards))
+
     async def _send(self, attempt: Attempt, enterprise: Enterprise, codes: list[str]) -> Tried:
         delivery = attempt.delivery
-        if delivery.status != "sending":
-            await self._outbox.mark_sending(delivery)
-            delivery.status = "sending"
         delivery.attempts += 1
         narrowed = replace(delivery, payload=delivery.payload | {"codes": codes})
         (answer,) = await self._integration.send([narrowed], enterprise)

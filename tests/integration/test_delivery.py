@@ -1,14 +1,25 @@
 """Policies by meaning: breaker, refused accounts, rate of an account, split batches, ages (decisions 4, 6)."""
 
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import chain, repeat
 from typing import Any
 
+import msgspec
 import pytest
+from aiohttp import web
 
 from tests.integration.test_call_path import fresh_id, post
 from tests.kinds import dial, hangup
 from tests.lab import API_KEY, NUMBER, DaemonUnderTest, Lab, eventually, until
+from vochi_integrations.app import Daemon
+from vochi_integrations.domain import Delivery
+from vochi_integrations.serve import listening, running
 
+Said = tuple[int, str, dict[str, str]]
+PAGE = "<html>503 Service Temporarily Unavailable</html>"
+RIGHT_AWAY = {"Retry-After": "0"}
 QUICK: dict[str, Any] = {"delivery__retry_base": 0.05, "breaker__failures": 3, "breaker__open_seconds": 0.5}
 
 
@@ -96,6 +107,57 @@ async def test_a_refused_key_pauses_everything_until_the_key_is_changed(lab: Lab
         )
         await until(lambda: len(lab.records) == 11, 3)
     assert not lab.popups
+
+
+@asynccontextmanager
+async def crm_saying(lab: Lab, answers: Iterator[Said]) -> AsyncIterator[None]:
+    """A company whose CRM gives its answers one after another."""
+
+    async def answer(_: web.Request) -> web.Response:
+        status, text, headers = next(answers)
+        kind = "text/html" if text == PAGE else "application/json"
+        return web.Response(status=status, text=text, headers=headers, content_type=kind)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    async with listening(app, "127.0.0.1", 0, "crm", 0.5) as port:
+        await lab.add_company(domain=f"http://127.0.0.1:{port}")
+        yield
+
+
+@pytest.mark.parametrize(
+    ("limited", "opens"),
+    [
+        ((429, '{"success": false}', RIGHT_AWAY), False),
+        ((429, PAGE, {}), False),
+        ((503, PAGE, RIGHT_AWAY), False),
+        ((503, '{"success": false}', {}), False),
+        ((503, PAGE, {}), True),
+    ],
+)
+async def test_a_rate_limit_is_no_failure_but_a_bare_page_may_be_one(lab: Lab, limited: Said, *, opens: bool) -> None:
+    async with crm_saying(lab, repeat(limited)), lab.daemon(**QUICK) as daemon:
+        await post(daemon, fresh_id(), dial(0, ["151"]))
+
+        async def given_up() -> None:
+            popup = await only(lab, kind="popup")
+            assert (popup["status"], popup["attempts"]) == ("failed", 3)
+
+        await eventually(given_up)
+        assert bool(await unwell(daemon)) is opens
+
+
+async def test_a_probe_that_meets_a_rate_limit_leaves_its_place_to_another(lab: Lab) -> None:
+    failed: Said = (500, '{"success": false}', {})
+    answers = chain([failed] * 3, [(429, PAGE, RIGHT_AWAY)] * 2, repeat((200, '{"success": true}', {})))
+    async with crm_saying(lab, answers), lab.daemon(**QUICK) as daemon:
+        await call(daemon, fresh_id(1))
+
+        async def is_in() -> None:
+            assert (await only(lab, kind="record"))["status"] == "done"
+            assert await unwell(daemon) == []
+
+        await eventually(is_in)
 
 
 async def test_a_record_too_old_fails_with_its_reason(lab: Lab) -> None:
@@ -187,6 +249,87 @@ async def test_a_waiting_pop_up_dies_at_its_deadline_not_later(lab: Lab) -> None
 
         await eventually(expired)
         assert time.monotonic() - began < 1.4
+
+
+@asynccontextmanager
+async def unwritten_popup(lab: Lab, popup_ttl: float) -> AsyncIterator[tuple[DaemonUnderTest, str]]:
+    """A pop-up had to wait for its turn; inside the block neither PostgreSQL nor the spool takes that it begins."""
+    await lab.add_company()
+    lab.crm.switch(latency_ms=500)
+    settings = lab.settings(delivery__enterprise_concurrency=1, delivery__popup_ttl=popup_ttl)
+    async with running(settings) as (served, public, internal):
+        daemon = DaemonUnderTest(lab.session, public, internal)
+        written, tries = served.outbox._written, list[object]()
+
+        async def nowhere(*what: object) -> bool:
+            tries.append(what)
+            return False
+
+        await post(daemon, fresh_id(1), dial(0, ["150"]))
+        await post(daemon, call := fresh_id(2), dial(0, ["151"]))
+        served.outbox._written = nowhere  # type: ignore[method-assign]
+        lab.crm.switch(latency_ms=0)
+        await until(lambda: tries)
+        yield daemon, call
+        served.outbox._written = written  # type: ignore[method-assign]
+        await eventually(lambda: assert_expired(lab, call))
+    assert [popup["codes"] for popup in lab.popups] == [["150"]]
+
+
+async def assert_expired(lab: Lab, call: str) -> None:
+    assert (await only(lab, kind="popup", call_external_id=call))["status"] == "expired"
+
+
+async def test_a_pop_up_that_cannot_be_written_dies_at_its_deadline(lab: Lab) -> None:
+    async with unwritten_popup(lab, 1):
+        late = time.monotonic() + 1
+        await until(lambda: time.monotonic() > late)
+
+
+async def test_a_pop_up_whose_call_ends_before_it_is_written_does_not_go(lab: Lab) -> None:
+    async with unwritten_popup(lab, 10) as (daemon, call):
+        await post(daemon, call, hangup(9, ["151"], "2"))
+
+
+async def test_a_wake_up_is_not_lost_with_the_database(lab: Lab) -> None:
+    await lab.add_company()
+    lab.crm.switch(fault="outage")
+    async with running(lab.settings(delivery__retry_base=60)) as (served, public, internal):
+        await call(DaemonUnderTest(lab.session, public, internal), fresh_id())
+
+        async def failed() -> None:
+            record = await only(lab, kind="record")
+            assert (record["attempts"], record["locked_by"]) == (1, None)
+
+        await eventually(failed)
+        lab.crm.switch(fault=None)
+        refused = refuse_once(served)
+        served.dispatcher.on_change([NUMBER])
+        await until(lambda: lab.records)
+        assert refused == [1]
+
+
+def refuse_once(served: Daemon) -> list[int]:
+    """PostgreSQL is away for one wake-up; return a list that will tell."""
+    wake, refused = served.outbox.wake_lanes, list[int]()
+
+    async def refuse(_: Any) -> None:
+        served.outbox.wake_lanes = wake  # type: ignore[method-assign]
+        refused.append(1)
+        raise ConnectionRefusedError
+
+    served.outbox.wake_lanes = refuse  # type: ignore[method-assign]
+    return refused
+
+
+async def test_what_another_daemon_has_taken_over_is_not_remembered(lab: Lab) -> None:
+    values = {"enterprise": NUMBER, "integration": "retailcrm", "call": "1.1", "kind": "record", "dedupe_key": ""}
+    taken = msgspec.convert(values | {"id": 7, "cls": "history", "payload": {}}, Delivery)
+    async with running(lab.settings()) as (served, _, _):
+        served.outbox.holding([taken])
+        taken.lapses -= 1
+        assert await served.outbox.still_held([taken]) == []
+        assert not served.outbox._held
 
 
 async def test_a_long_queue_waits_in_the_table_not_in_memory(lab: Lab) -> None:
