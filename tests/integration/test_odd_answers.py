@@ -55,7 +55,7 @@ async def test_whatever_a_crm_says_its_records_are_done_and_little_of_it_is_kept
             await eventually(lambda: done(lab, 50), 8)
             await eventually(lambda: logged(lab, 50))
             assert (await daemon.get("/stats"))[1]["spooled"] == 0
-    rows = await lab.sql.fetch("SELECT response FROM integration_logs")
+    rows = await lab.sql.fetch("SELECT response_data AS response FROM integration_logs")
     assert len(rows) == 50
     assert max(len(orjson.dumps(row["response"])) for row in rows) < 4_000
 
