@@ -42,7 +42,8 @@ class SpoolError(VochiError):
 class DeliveryError(VochiError):
     """An attempt at a CRM failed. `status` is the HTTP status or None when there was no answer.
 
-    `reason` is one of `domain.Reason`, `answer` what the CRM said (JSON or text, bounded).
+    `reason` is one of `domain.Reason`, `answer` what the CRM said: its whole JSON, or the beginning of a text. What the
+    tables keep of it is bounded (`keepsake.py`).
     """
 
     def __init__(self, reason: str, message: str, *, status: int | None = None, answer: object = None) -> None:

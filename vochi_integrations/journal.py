@@ -31,6 +31,7 @@ BATCH = 500
 WAITING_EVENTS = 4_000
 TOO_MANY = "more events come than can be stored; send it again"
 STORE_TIMEOUT = 0.5
+REPLAY_TIMEOUT = 30.0
 RECALL_TIMEOUT = 30.0
 OPEN_CALLS = 20_000
 CONFLICTS = 100
@@ -183,9 +184,9 @@ class Journal:
         """
         flush = orjson.loads(data)
         try:
-            rows = await self._replaying.fetch("append", data, *self._deliveries.lease, timeout=STORE_TIMEOUT)
+            rows = await self._replaying.fetch("append", data, *self._deliveries.lease, timeout=REPLAY_TIMEOUT)
         except asyncpg.UniqueViolationError:
-            await self._replaying.execute("release_spooled", self._deliveries.lease[0], data, timeout=STORE_TIMEOUT)
+            await self._replaying.execute("release_spooled", self._deliveries.lease[0], data, timeout=REPLAY_TIMEOUT)
             deliveries = await self._replay_anew(flush["events"])
         else:
             deliveries = with_ids([Delivery(**row) for row in flush["deliveries"]], rows)

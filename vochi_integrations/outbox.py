@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vochi_integrations import clock
 from vochi_integrations.background import Batcher
@@ -17,12 +18,15 @@ from vochi_integrations.domain import Delivery, DeliveryClass, Kind, Status
 from vochi_integrations.errors import SpoolError
 from vochi_integrations.events import canonical
 from vochi_integrations.integrations.base import Answer
+from vochi_integrations.keepsake import kept
 from vochi_integrations.logs import without_secrets
 from vochi_integrations.spool import EntryKind, Spool
 from vochi_integrations.witness import Witness, log_delivery
 
 LaneKey = tuple[str, str]
 LogEntry = tuple[str, str, str, Answer]
+Json = dict[str, Any]
+Item = TypeVar("Item")
 SETTLED_AT_ONCE = 100  # writing out more at once would hold up the loop for milliseconds
 LOGS_AT_ONCE = 50
 LOGS_KEPT = 20_000
@@ -30,6 +34,7 @@ SETTLE_SECONDS = 0.02
 LOG_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 WRITE_TIMEOUT = 0.5
+REPLAY_TIMEOUT = 30.0  # nobody waits for it, and what misses a short limit once would miss it each time
 POLL_TIMEOUT = 5.0
 CARDS_TIMEOUT = 0.5
 
@@ -183,8 +188,7 @@ class Outbox:
 
     async def _write_settlements(self, batch: list[Settlement]) -> None:
         """Write until it is written: what came of an attempt must not be forgotten."""
-        rows = [_settlement_row(item) for item in batch]
-        while not await self._written("settle", rows):  # noqa: ASYNC110 - a retry, not a wait for an event
+        while not await self._written("settle", batch, _settlement_row, _untold):  # noqa: ASYNC110 - a retry, not a wait for an event
             await asyncio.sleep(RETRY_SECONDS)
         self._held.difference_update(item.delivery.id for item in batch if item.status != "sending")
         for item in batch:
@@ -194,15 +198,30 @@ class Outbox:
                 item.written.set_result(None)
 
     async def _write_logs(self, batch: list[LogEntry]) -> None:
-        if not await self._written("logs", [log_row(*item) for item in batch]):
+        if not await self._written("logs", batch, _log_row, _unlogged):
             self.logs_dropped += len(batch)
 
-    async def _written(self, kind: EntryKind, rows: list[dict[str, Any]]) -> bool:
-        """Write to PostgreSQL, or to the spool while that is away; False when neither takes it."""
-        data = canonical(rows)
+    async def _written(
+        self, kind: EntryKind, batch: list[Item], row_of: Callable[[Item], Json], bare: Callable[[Item], Item]
+    ) -> bool:
+        """Write to PostgreSQL or the spool; False when neither takes it. What a CRM said must not end the daemon."""
+        try:
+            return await self._taken(kind, canonical([row_of(item) for item in batch]))
+        except Exception:
+            log.exception("outbox batch refused, written without answers", kind=kind, rows=len(batch))
+        return all([await self._written_alone(kind, bare(item), row_of) for item in batch])
+
+    async def _written_alone(self, kind: EntryKind, item: Item, row_of: Callable[[Item], Json]) -> bool:
+        try:
+            return await self._taken(kind, canonical([row_of(item)]))
+        except Exception as error:
+            log.critical("outbox row refused, dropped", kind=kind, alert=True, exc_info=error)
+            return True
+
+    async def _taken(self, kind: EntryKind, data: bytes) -> bool:
         try:
             if not self.spool.in_use:
-                await self.replay(kind, data)
+                await self._write(kind, data, WRITE_TIMEOUT)
                 return True
         except UNAVAILABLE as error:
             log.warning("outbox not written", kind=kind, error=repr(error))
@@ -214,14 +233,25 @@ class Outbox:
         return True
 
     async def replay(self, kind: EntryKind, data: bytes) -> None:
-        """Write settlements or log rows, now or from the spool. Raises what PostgreSQL raises when it is away."""
+        """Write settlements or log rows from the spool. Raises what PostgreSQL raises when it is away."""
+        await self._write(kind, data, REPLAY_TIMEOUT)
+
+    async def _write(self, kind: EntryKind, data: bytes, seconds: float) -> None:
         if kind == "settle":
-            await self._settling.execute("settle", self.owner, data, timeout=WRITE_TIMEOUT)
+            await self._settling.execute("settle", self.owner, data, timeout=seconds)
         else:
-            await self._database.execute("write_logs", data, timeout=WRITE_TIMEOUT)
+            await self._database.execute("write_logs", data, timeout=seconds)
 
 
-def _settlement_row(item: Settlement) -> dict[str, Any]:
+def _untold(item: Settlement) -> Settlement:
+    return replace(item, answer=replace(item.answer, response=None)) if item.answer else item
+
+
+def _unlogged(entry: LogEntry) -> LogEntry:
+    return (*entry[:3], replace(entry[3], response=None))
+
+
+def _settlement_row(item: Settlement) -> Json:
     delivery, answer = item.delivery, item.answer
     return {
         "id": delivery.id,
@@ -237,11 +267,15 @@ def _settlement_row(item: Settlement) -> dict[str, Any]:
         "finished_at": clock.now(),
         "started_at": answer.started_at if answer else None,
         "response_status": answer.http_status if answer else None,
-        "response": without_secrets(answer.response) if answer else None,
+        "response": kept(answer.response) if answer else None,
     }
 
 
-def log_row(enterprise: str, integration: str, call: str | None, answer: Answer) -> dict[str, Any]:
+def _log_row(entry: LogEntry) -> Json:
+    return log_row(*entry)
+
+
+def log_row(enterprise: str, integration: str, call: str | None, answer: Answer) -> Json:
     """Return an attempt as `write_logs` takes it, secrets masked."""
     return {
         "created_at": answer.started_at or clock.now(),
@@ -249,7 +283,7 @@ def log_row(enterprise: str, integration: str, call: str | None, answer: Answer)
         "integration": integration,
         "event_type": answer.event_type,
         "request": without_secrets(answer.request),
-        "response": without_secrets(answer.response),
+        "response": kept(answer.response),
         "status": "error" if answer.error else "success",
         "error": str(answer.error) if answer.error else None,
         "call": call,

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import asyncpg
 import structlog
 
 from vochi_integrations.db import UNAVAILABLE
@@ -13,6 +12,7 @@ from vochi_integrations.spool import Entry, Spool
 
 AT_ONCE = 50
 RETRY_SECONDS = 0.5
+NOT_NOW = (*UNAVAILABLE, JournalError, SpoolError)
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class Replayer:
             try:
                 await self.drain()
                 log.info("spool replayed")
-            except (*UNAVAILABLE, JournalError, SpoolError) as error:
+            except NOT_NOW as error:
                 log.warning("spool not replayed", entries=len(self._spool), error=repr(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -54,10 +54,10 @@ class Replayer:
                 await self._journal.replay(entry.data, at_start=at_start)
             else:
                 await self._outbox.replay(entry.kind, entry.data)
-        except UNAVAILABLE:
+        except NOT_NOW:
             raise
-        except asyncpg.PostgresError as error:
+        except Exception as error:  # noqa: BLE001 - the one place for an entry: those behind it must not wait for ever
             log.critical(
-                "spooled entry refused, set aside", entry=entry.id, kind=entry.kind, error=str(error), alert=True
+                "spooled entry refused, set aside", entry=entry.id, kind=entry.kind, error=repr(error), alert=True
             )
             await self._spool.set_aside(entry)

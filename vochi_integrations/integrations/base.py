@@ -13,7 +13,7 @@ from vochi_integrations.settings import Secret
 class Answer(Struct, kw_only=True):
     """What came of one attempt at one delivery; what `integration_logs` keeps of it.
 
-    `response` is the CRM's JSON or text, bounded; `started_at` is UTC epoch seconds.
+    `response` is the CRM's JSON or text, of a delivery what is to be kept of it; `started_at` is UTC epoch seconds.
     """
 
     event_type: str

@@ -16,6 +16,7 @@ from vochi_integrations.integrations.retailcrm.client import Reply, RetailCrmCli
 from vochi_integrations.integrations.retailcrm.config import RetailCrmConfig, read_config
 from vochi_integrations.integrations.retailcrm.examine import examine
 from vochi_integrations.integrations.retailcrm.mapping import NAME, customer_phone, plan
+from vochi_integrations.keepsake import kept
 from vochi_integrations.settings import Settings
 
 
@@ -52,9 +53,10 @@ class RetailCrmIntegration:
         payloads = [delivery.payload for delivery in deliveries]
         if deliveries[0].kind == "record":
             reply = await self._client.upload_calls(config, payloads)
-            return [_answer("calls_upload", payload, reply) for payload in payloads]
+            response = kept(reply.answer)  # once for all: what is kept is cheap to keep again
+            return [_answer("calls_upload", payload, reply, response) for payload in payloads]
         reply = await self._client.call_event(config, payloads[0])
-        return [_answer(f"call_event:{payloads[0]['type']}", payloads[0], reply)]
+        return [_answer(f"call_event:{payloads[0]['type']}", payloads[0], reply, kept(reply.answer))]
 
     def phone_of(self, enterprise: Enterprise, phone: str, trunk: str) -> str:
         return customer_phone(phone, "in", trunk, enterprise, _config(enterprise))
@@ -78,11 +80,11 @@ def _config(enterprise: Enterprise) -> RetailCrmConfig:
     return cast("RetailCrmConfig", enterprise.integrations[NAME])
 
 
-def _answer(event_type: str, request: Mapping[str, object], reply: Reply) -> Answer:
+def _answer(event_type: str, request: Mapping[str, object], reply: Reply, response: object) -> Answer:
     return Answer(
         event_type=event_type,
         request=request,
-        response=reply.answer,
+        response=response,
         http_status=reply.status,
         error=reply.error,
         started_at=reply.started_at,

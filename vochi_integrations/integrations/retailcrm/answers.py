@@ -15,6 +15,7 @@ from vochi_integrations.errors import (
     RateLimitError,
     TemporaryDeliveryError,
 )
+from vochi_integrations.logs import without_secrets
 
 SHOWN_BYTES = 2_000
 TELEPHONY_OFF = "telephony not enabled"
@@ -60,7 +61,7 @@ def _why_refused(status: int, answer: object) -> Reason | None:
         return Reason.BAD_KEY
     if status == 405 and not isinstance(answer, Mapping):
         return Reason.NO_ACCOUNT
-    hint = str(answer.get("errorMsg")).lower() if isinstance(answer, Mapping) else ""
+    hint = _text(answer.get("errorMsg")).lower() if isinstance(answer, Mapping) else ""
     return Reason.TELEPHONY_OFF if hint.startswith(TELEPHONY_OFF) else None
 
 
@@ -70,11 +71,16 @@ def _message(status: int, answer: object) -> str:
         return f"HTTP {status} without JSON"
     errors = answer.get("errors")
     if isinstance(errors, Mapping):
-        parts = [f"{name}: {text}" for name, text in errors.items()]
+        parts = [f"{name}: {_text(text)}" for name, text in errors.items()]
     else:
-        parts = [str(item) for item in errors] if isinstance(errors, list) else []
-    texts = [str(answer.get("errorMsg") or f"HTTP {status}"), *parts]
+        parts = [_text(item) for item in errors] if isinstance(errors, list) else []
+    texts = [_text(answer.get("errorMsg") or f"HTTP {status}"), *parts]
     return "; ".join(texts)[:SHOWN_BYTES]
+
+
+def _text(value: object) -> str:
+    """Write what should be a text and may be any JSON, nested deeper than Python can write it."""
+    return value if isinstance(value, str) else str(without_secrets(value))
 
 
 def _seconds(value: str | None) -> float | None:
