@@ -267,7 +267,7 @@ async def unwritten_popup(lab: Lab, popup_ttl: float) -> AsyncIterator[tuple[Dae
 
         await post(daemon, fresh_id(1), dial(0, ["150"]))
         await post(daemon, call := fresh_id(2), dial(0, ["151"]))
-        served.outbox._written = nowhere  # type: ignore[method-assign]
+        served.outbox._written = nowhere  # type: ignore[assignment, method-assign]
         lab.crm.switch(latency_ms=0)
         await until(lambda: tries)
         yield daemon, call
@@ -318,7 +318,7 @@ def refuse_once(served: Daemon) -> list[int]:
         refused.append(1)
         raise ConnectionRefusedError
 
-    served.outbox.wake_lanes = refuse  # type: ignore[method-assign]
+    served.outbox.wake_lanes = refuse  # type: ignore[assignment, method-assign]
     return refused
 
 
