@@ -21,7 +21,7 @@ from vochi_integrations.instance import claimed_folder
 from vochi_integrations.journal import Journal
 from vochi_integrations.outbox import Outbox
 from vochi_integrations.parts import Parts, assembled
-from vochi_integrations.resolver import PublicResolver
+from vochi_integrations.resolver import PatientResolver, PublicResolver
 from vochi_integrations.settings import Crm, Settings
 from vochi_integrations.web import (
     cache,
@@ -79,7 +79,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Daemon]:
             await db.migrate(dsn)
             async with (
                 db.connected(dsn) as database,
-                client_session(settings.crm) as session,
+                client_session(settings.crm, PatientResolver(settings.delivery.timeout)) as session,
                 spool.opened(settings.state_dir, settings.server.spool_max_mb) as spooled,
                 _running(
                     assembled(settings, cipher, database, session, Outbox(database, spooled, owner, lease, Witness()))
@@ -107,13 +107,16 @@ async def client_session(
 
     Names that lead inside a network are refused, unless `crm.allow_insecure_urls`.
     """
-    found = resolver or aiohttp.DefaultResolver()
+    found = resolver or PatientResolver(settings.request_timeout)
     connector = aiohttp.TCPConnector(
         limit=0, keepalive_timeout=60, resolver=found if settings.allow_insecure_urls else PublicResolver(found)
     )
     jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
-        yield session
+    try:
+        async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
+            yield session
+    finally:
+        await found.close()
 
 
 @asynccontextmanager
