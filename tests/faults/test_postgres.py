@@ -2,8 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tests.faults.arena import PROMPT, Arena, Tenant
@@ -14,6 +17,72 @@ RATE = 10.0
 NOTICED_SECONDS = 3.0
 HEARTBEAT = 0.5
 RELOAD_SECONDS = 1.0
+DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'vochi%'"
+
+
+@asynccontextmanager
+async def keeper(arena: Arena) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that is in already, to another database of the server."""
+    connection = await asyncpg.connect(arena.postgres.dsn, database="template1")
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+@asynccontextmanager
+async def password_rotated(arena: Arena) -> AsyncIterator[None]:
+    async with keeper(arena) as sql:
+        rules = Path(await sql.fetchval("SHOW hba_file"))
+        before = rules.read_text(encoding="utf-8")
+        try:
+            rules.write_text(f"local all clerk scram-sha-256\n{before}", encoding="utf-8")
+            await sql.execute(f"ALTER ROLE clerk PASSWORD 'new'; SELECT pg_reload_conf(); {DISCONNECT}")
+            yield
+        finally:
+            rules.write_text(before, encoding="utf-8")
+            await sql.execute("SELECT pg_reload_conf()")
+
+
+@asynccontextmanager
+async def role_locked_out(arena: Arena) -> AsyncIterator[None]:
+    async with keeper(arena) as sql:
+        try:
+            await sql.execute(f"ALTER ROLE clerk NOLOGIN; {DISCONNECT}")
+            yield
+        finally:
+            await sql.execute("ALTER ROLE clerk LOGIN")
+
+
+@asynccontextmanager
+async def rights_lost(arena: Arena) -> AsyncIterator[None]:
+    """As after a restore by another role: everybody is let in, and every query refused."""
+    async with keeper(arena) as sql:
+        try:
+            await sql.execute("ALTER ROLE clerk NOSUPERUSER")
+            yield
+        finally:
+            await sql.execute("ALTER ROLE clerk SUPERUSER")
+
+
+@asynccontextmanager
+async def database_closed(arena: Arena) -> AsyncIterator[None]:
+    async with keeper(arena) as sql:
+        try:
+            await sql.execute(f"ALTER DATABASE postgres ALLOW_CONNECTIONS false; {DISCONNECT}")
+            yield
+        finally:
+            await sql.execute("ALTER DATABASE postgres ALLOW_CONNECTIONS true")
+
+
+@asynccontextmanager
+async def database_renamed(arena: Arena) -> AsyncIterator[None]:
+    async with keeper(arena) as sql, database_closed(arena):
+        await sql.execute("ALTER DATABASE postgres RENAME TO being_restored")
+        try:
+            yield
+        finally:
+            await sql.execute("ALTER DATABASE being_restored RENAME TO postgres")
 
 
 async def test_while_postgresql_is_away_events_are_taken_and_cards_pop_up(arena: Arena) -> None:
@@ -47,6 +116,26 @@ async def test_every_connection_terminated_is_not_noticed_by_the_hosts(arena: Ar
                 await sql.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'vochi%'"
                 )
+        await arena.healthy()
+    await all_is_well(arena)
+
+
+@pytest.mark.parametrize(
+    "shut",
+    [password_rotated, role_locked_out, rights_lost, database_closed, database_renamed],
+    ids=lambda shut: shut.__name__,
+)
+async def test_while_postgresql_serves_nobody_events_are_taken_and_cards_pop_up(
+    arena: Arena, shut: Callable[[Arena], AbstractAsyncContextManager[None]]
+) -> None:
+    tenants = [await arena.add_tenant(), await arena.add_tenant()]
+    async with keeper(arena) as sql:
+        await sql.execute("DROP ROLE IF EXISTS clerk; CREATE ROLE clerk LOGIN SUPERUSER")
+    await arena.started(database__dsn=arena.postgres.dsn.replace("postgres@", "clerk:old@"))
+    async with arena.hosts.calling(tokens(tenants), RATE):
+        await asyncio.sleep(0.5)
+        async with shut(arena):
+            await away(arena, tenants, seconds=5)
         await arena.healthy()
     await all_is_well(arena)
 
