@@ -60,7 +60,6 @@ class Daemon(Struct):
 
         CRM requests may run until `deadline` (loop time); what came of them has `LAST_WRITES_SECONDS` more.
         """
-        self.dispatcher.stopping = True
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline + LAST_WRITES_SECONDS):
                 await self.journal.batcher.drained()

@@ -24,10 +24,7 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Hands deliveries to lanes; a lane lives while it has work.
-
-    While `stopping` no request begins but what has its place already: the rest waits in the table for the next process.
-    """
+    """Hands deliveries to lanes; a lane lives while it has work."""
 
     def __init__(
         self,
@@ -39,7 +36,6 @@ class Dispatcher:
     ) -> None:
         self.settings = settings
         self.breaker = breaker
-        self.stopping = False
         self.outbox = outbox
         self._integrations = integrations
         self._store = store
@@ -89,7 +85,7 @@ class Dispatcher:
     def admit(self, deliveries: Iterable[Delivery]) -> None:
         """Before their commit: reserve places for what can begin at once."""
         for delivery in deliveries:
-            if delivery.status == "pending" and not self.stopping:
+            if delivery.status == "pending":
                 self._lane(delivery).admit(delivery)
 
     def withdraw(self, deliveries: Iterable[Delivery]) -> None:
@@ -161,8 +157,6 @@ class Dispatcher:
             self._sweep()
 
     async def _take_up(self) -> float:
-        if self.stopping:
-            return POLL_SECONDS
         if self._recovered:
             await self._wake_recovered()
         busy = self._busy = {key for key, lane in self._lanes.items() if not lane.takes_more}

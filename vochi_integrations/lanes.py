@@ -34,7 +34,6 @@ class Around(Surroundings, Protocol):
     """What a lane needs of the dispatcher."""
 
     breaker: BreakerSettings
-    stopping: bool
 
     def enterprise(self, number: str) -> Enterprise | None: ...
 
@@ -198,9 +197,7 @@ class Lane:
         self._pump()
 
     def _pump(self) -> None:
-        """Begin as much as there is place for; nothing once the daemon stops."""
-        if self._around.stopping:
-            return
+        """Begin as much as there is place for."""
         self._drop_hopeless()
         while self._realtime and self._has_place("realtime"):
             self._enter("realtime")
