@@ -24,14 +24,13 @@ from vochi_integrations.plan import Deliveries, Entry, Plan, Receipt, delivery_r
 from vochi_integrations.router import Router
 from vochi_integrations.shedding import Shedding
 from vochi_integrations.snapshot import SnapshotStore
-from vochi_integrations.spool import Spool
+from vochi_integrations.spool import REPLAY_TIMEOUT, Spool
 from vochi_integrations.witness import Stored, Witness
 
 BATCH = 500
 WAITING_EVENTS = 4_000
 TOO_MANY = "more events come than can be stored; send it again"
 STORE_TIMEOUT = 0.5
-REPLAY_TIMEOUT = 30.0
 RECALL_TIMEOUT = 30.0
 OPEN_CALLS = 20_000
 CONFLICTS = 100
@@ -193,17 +192,16 @@ class Journal:
         if not at_start:
             self._deliveries.accept(delivery for delivery in deliveries if delivery.cls == "history")
 
-    async def _replay_anew(self, rows: Iterable[dict[str, Any]]) -> list[Delivery]:
+    async def _replay_anew(self, rows: Sequence[dict[str, Any]]) -> list[Delivery]:
         """Fold spooled events again: some are stored already, or another daemon has stored events of the same calls.
 
         Pop-ups have gone out from memory when the events were spooled, and what is in memory stays: it knows more.
         """
-        spooled = list(rows)
-        entries = [self._spooled_entry(row) for row in spooled]
+        entries = [self._spooled_entry(row) for row in rows]
         async with self._flushing:
             live, self.book = self.book, CallBook()
             try:
-                await self._recall_stored({(row["enterprise"], row["call"]) for row in spooled}, spooled)
+                await self._recall_stored({(row["enterprise"], row["call"]) for row in rows}, rows)
                 self._has_read = True
                 plan = await self._store_plan(entries)
             except AwayError as error:

@@ -20,7 +20,7 @@ from vochi_integrations.events import canonical
 from vochi_integrations.integrations.base import Answer
 from vochi_integrations.keepsake import kept
 from vochi_integrations.logs import without_secrets
-from vochi_integrations.spool import EntryKind, Spool
+from vochi_integrations.spool import REPLAY_TIMEOUT, EntryKind, Spool
 from vochi_integrations.witness import Witness, log_delivery
 
 LaneKey = tuple[str, str]
@@ -34,7 +34,6 @@ SETTLE_SECONDS = 0.02
 LOG_SECONDS = 0.25
 RETRY_SECONDS = 0.5
 WRITE_TIMEOUT = 0.5
-REPLAY_TIMEOUT = 30.0  # nobody waits for it, and what misses a short limit once would miss it each time
 POLL_TIMEOUT = 5.0
 CARDS_TIMEOUT = 0.5
 

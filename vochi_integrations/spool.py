@@ -20,6 +20,7 @@ FILE = "spool.sqlite"
 PAGE_BYTES = 4096
 SMALLEST_PAGES = 16
 BUSY_SECONDS = 1.0
+REPLAY_TIMEOUT = 30.0  # nobody waits for it, and what misses a short limit once would miss it each time
 TABLES = ("spool", "refused")
 CREATE = "CREATE TABLE IF NOT EXISTS {} (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, data BLOB)"
 

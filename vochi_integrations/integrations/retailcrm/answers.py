@@ -15,9 +15,9 @@ from vochi_integrations.errors import (
     RateLimitError,
     TemporaryDeliveryError,
 )
+from vochi_integrations.keepsake import SHOWN_BYTES
 from vochi_integrations.logs import without_secrets
 
-SHOWN_BYTES = 2_000
 TELEPHONY_OFF = "telephony not enabled"
 RATE_LIMITED = frozenset({429, 503})
 
