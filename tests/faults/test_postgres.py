@@ -45,34 +45,27 @@ async def password_rotated(arena: Arena) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def role_locked_out(arena: Arena) -> AsyncIterator[None]:
+async def changed(arena: Arena, broken: str, mended: str) -> AsyncIterator[None]:
     async with keeper(arena) as sql:
         try:
-            await sql.execute(f"ALTER ROLE clerk NOLOGIN; {DISCONNECT}")
+            await sql.execute(broken)
             yield
         finally:
-            await sql.execute("ALTER ROLE clerk LOGIN")
+            await sql.execute(mended)
 
 
-@asynccontextmanager
-async def rights_lost(arena: Arena) -> AsyncIterator[None]:
+def role_locked_out(arena: Arena) -> AbstractAsyncContextManager[None]:
+    return changed(arena, f"ALTER ROLE clerk NOLOGIN; {DISCONNECT}", "ALTER ROLE clerk LOGIN")
+
+
+def rights_lost(arena: Arena) -> AbstractAsyncContextManager[None]:
     """As after a restore by another role: everybody is let in, and every query refused."""
-    async with keeper(arena) as sql:
-        try:
-            await sql.execute("ALTER ROLE clerk NOSUPERUSER")
-            yield
-        finally:
-            await sql.execute("ALTER ROLE clerk SUPERUSER")
+    return changed(arena, "ALTER ROLE clerk NOSUPERUSER", "ALTER ROLE clerk SUPERUSER")
 
 
-@asynccontextmanager
-async def database_closed(arena: Arena) -> AsyncIterator[None]:
-    async with keeper(arena) as sql:
-        try:
-            await sql.execute(f"ALTER DATABASE postgres ALLOW_CONNECTIONS false; {DISCONNECT}")
-            yield
-        finally:
-            await sql.execute("ALTER DATABASE postgres ALLOW_CONNECTIONS true")
+def database_closed(arena: Arena) -> AbstractAsyncContextManager[None]:
+    allow = "ALTER DATABASE postgres ALLOW_CONNECTIONS"
+    return changed(arena, f"{allow} false; {DISCONNECT}", f"{allow} true")
 
 
 @asynccontextmanager
