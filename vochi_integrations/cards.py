@@ -15,14 +15,22 @@ def codes_of(delivery: Delivery) -> list[str]:
 class Cards(Struct):
     """The cards of one call. A card counts as shown once an attempt at it has begun, whatever came of the attempt.
 
-    `running` counts the attempts at pop-ups under way, `retrying` those that are to be made again; `closed` says by
-    code why no card is to open any more.
+    `running` counts the attempts at pop-ups under way; `closed` says by code why no card is to open any more;
+    `in_hand` are the pop-ups and closings that did not end yet.
     """
 
     shown: set[str] = field(default_factory=set)
     closed: dict[str, str] = field(default_factory=dict)
     running: int = 0
-    retrying: int = 0
+    in_hand: set[tuple[str, str]] = field(default_factory=set)
+
+    def take(self, delivery: Delivery) -> None:
+        """A pop-up or a closing is to be delivered: what is known of the call matters until it ended."""
+        self.in_hand.add((delivery.kind, delivery.dedupe_key))
+
+    def release(self, delivery: Delivery) -> None:
+        """A pop-up or a closing has ended."""
+        self.in_hand.discard((delivery.kind, delivery.dedupe_key))
 
     def begin(self, codes: Iterable[str]) -> None:
         """An attempt at a pop-up begins: its cards count as shown."""
@@ -54,8 +62,8 @@ class Cards(Struct):
 
     @property
     def is_over(self) -> bool:
-        """True when every card that was shown is closed, and nothing is under way."""
-        return not self.running and not self.retrying and bool(self.closed) and self.shown <= self.closed.keys()
+        """True when every card that was shown is closed, and nothing is to be delivered any more."""
+        return not self.in_hand and bool(self.closed) and self.shown <= self.closed.keys()
 
 
 def cards_of(rows: Iterable[tuple[str, list[str], str, int, str | None]]) -> Cards:

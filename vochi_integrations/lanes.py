@@ -163,6 +163,7 @@ class Lane:
         if delivery.cls == "history":
             self._accept_record(delivery, has_place=False)
         else:
+            self._screens.note(delivery, begun=False)
             self._queue(self._attempt_at(delivery))
 
     def _accept_record(self, delivery: Delivery, *, has_place: bool) -> None:

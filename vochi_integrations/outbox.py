@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -107,11 +108,11 @@ class Outbox:
             self.logs_dropped += 1
 
     async def claim(self, busy_lanes: Collection[LaneKey], limit: int, of_a_lane: int) -> list[Delivery]:
-        """Take due deliveries that nobody holds, at most so many of each lane, none of `busy_lanes`."""
+        """Take due deliveries that nobody holds, at most so many of each lane, none of `busy_lanes`; oldest first."""
         rows = await self._database.fetch(
             "claim", self.owner, self._lease, *_lane_columns(busy_lanes), limit, of_a_lane, timeout=POLL_TIMEOUT
         )
-        return self.holding(_delivery(row) for row in rows)
+        return self.holding(_delivery(row) for row in sorted(rows, key=itemgetter("id")))
 
     def holding(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Note that deliveries have just become ours."""

@@ -93,19 +93,17 @@ class Screens:
         return cards is not None and cards.running == 0
 
     def note(self, delivery: Delivery, *, begun: bool) -> None:
-        """Learn of a delivery of this process the moment it is committed: a card to close must not open any more."""
-        cards = self._cards.get(delivery.call)
-        if delivery.kind == "popup":
-            cards = cards or self._keep(delivery.call, Cards())
-            if begun:
-                cards.begin(codes_of(delivery))
-        elif cards is not None:
+        """Learn of a delivery the moment it is committed or claimed: a card to close must not open any more."""
+        cards = self._cards.get(delivery.call) or self._keep(delivery.call)
+        cards.take(delivery)
+        if delivery.kind == "popup_over":
             cards.close(delivery)
+        elif begun:
+            cards.begin(codes_of(delivery))
 
     async def attempt(self, attempt: Attempt, enterprise: Enterprise | None) -> Tried:
         """Make one try, unless it is late or pointless by now."""
         delivery = attempt.delivery
-        self._begin_again(attempt)
         cards = await self._cards_for(attempt)
         if delivery.kind == "popup_over" and cards.running:
             self._held.setdefault(delivery.call, []).append(attempt)
@@ -120,9 +118,7 @@ class Screens:
                 verdict = await self._mark_sending(attempt, enterprise, cards)
                 codes = _codes(attempt, cards)
             if enterprise is not None and verdict is None:
-                tried = await self._send(attempt, enterprise, codes)
-                cards.retrying += tried.pause is not None
-                return tried
+                return await self._send(attempt, enterprise, codes)
             self._settle(delivery, *(verdict or Verdict("skipped", Reason.INTEGRATION_OFF)))
             return Tried()
         finally:
@@ -134,22 +130,20 @@ class Screens:
         delivery = attempt.delivery
         status: Status = "expired" if reason is Reason.EXPIRED else "failed" if delivery.attempts else "skipped"
         self._settle(delivery, status, reason)
-        self._begin_again(attempt)
-        cards = self._cards.get(delivery.call)
-        if cards is not None:
-            self._ended(delivery, cards)
+        self._ended(delivery, self._cards[delivery.call])
 
     def crash(self, attempt: Attempt) -> None:
         """An error of ours: this delivery is not tried again, the others go on."""
         self._settle(attempt.delivery, "failed", Reason.CRASHED)
+        self._forget_if_over(attempt.delivery.call)
 
     def abandon(self, attempt: Attempt) -> None:
         """Another daemon has taken a delivery over."""
-        self._begin_again(attempt)
-        cards = self._cards.get(attempt.delivery.call)
-        if cards is not None:
-            cards.running -= attempt.begun
-            self._ended(attempt.delivery, cards)
+        delivery = attempt.delivery
+        cards = self._cards[delivery.call]
+        cards.release(delivery)
+        cards.running -= attempt.begun
+        self._ended(delivery, cards)
 
     def over(self, delivery: Delivery) -> None:
         """A closing that the CRM is not told of: what of its call did not open yet must not open any more."""
@@ -157,12 +151,6 @@ class Screens:
         if cards is not None:
             cards.close(delivery)
             self._ended(delivery, cards)
-
-    def _begin_again(self, attempt: Attempt) -> None:
-        """What was to be tried again is no longer waiting for it."""
-        cards = self._cards.get(attempt.delivery.call)
-        if cards is not None and attempt.number > 1:
-            cards.retrying = max(0, cards.retrying - 1)
 
     async def _mark_sending(self, attempt: Attempt, enterprise: Enterprise, cards: Cards) -> Verdict | None:
         """Write durably that an attempt begins; return why it must not by then, for writing may take its time."""
@@ -186,8 +174,12 @@ class Screens:
         """Let go what waited for the last pop-up under way; forget a call whose cards are all closed."""
         if cards.running == 0:
             self._let_go(delivery.call)
-        if cards.is_over and delivery.call not in self._held:
-            self._cards.pop(delivery.call, None)
+        self._forget_if_over(delivery.call)
+
+    def _forget_if_over(self, call: str) -> None:
+        cards = self._cards.get(call)
+        if cards is not None and cards.is_over:
+            del self._cards[call]
 
     def _let_go(self, call: str) -> None:
         requeue = self._requeue()
@@ -229,6 +221,8 @@ class Screens:
 
     def _settle(self, delivery: Delivery, status: Status, reason: str | None, answer: Answer | None = None) -> None:
         delivery.status = status
+        if cards := self._cards.get(delivery.call):
+            cards.release(delivery)
         self._outbox.settle(Settlement(delivery=delivery, status=status, reason=reason, answer=answer))
 
     async def _cards_for(self, attempt: Attempt) -> Cards:
@@ -237,7 +231,7 @@ class Screens:
         That is so for a card to close that was not shown here, and for a pop-up that had to wait.
         """
         delivery = attempt.delivery
-        cards = self._cards.get(delivery.call) or self._keep(delivery.call, Cards())
+        cards = self._cards[delivery.call]
         if delivery.kind == "popup_over":
             is_known = cards.shown.issuperset(codes_of(delivery))
         else:
@@ -259,11 +253,11 @@ class Screens:
         except UNAVAILABLE:
             return Cards()
 
-    def _keep(self, call: str, cards: Cards) -> Cards:
-        """Remember a call; of too many the oldest is forgotten, unless something of it is under way."""
-        self._cards[call] = cards
+    def _keep(self, call: str) -> Cards:
+        """Remember a call; of too many the oldest is forgotten, unless something of it is to be delivered."""
+        cards = self._cards[call] = Cards()
         if len(self._cards) > KEPT_CALLS:
             oldest, known = next(iter(self._cards.items()))
-            if not known.running and not known.retrying:
+            if not known.in_hand:
                 del self._cards[oldest]
         return cards

@@ -163,11 +163,11 @@ RETURNING d.id, d.enterprise_number, d.integration_type, d.call_external_id, d.k
           extract(epoch FROM d.deadline_at)::float8 AS deadline_at
 
 -- cards_of_call --
--- What pop-ups a call had and how they fared; asked when no memory of them is left.
+-- What pop-ups a call had and how they fared; asked when no memory of them is left. A closing counts even if skipped.
 SELECT kind, payload -> 'codes' AS codes, status, attempts, reason
 FROM integration_deliveries
 WHERE enterprise_number = $1 AND integration_type = $2 AND call_external_id = $3
-  AND kind IN ('popup', 'popup_over') AND status <> 'skipped'
+  AND kind IN ('popup', 'popup_over')
 
 -- write_logs --
 -- Attempts, for the journal of an enterprise.

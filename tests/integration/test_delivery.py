@@ -251,6 +251,34 @@ async def test_a_waiting_pop_up_dies_at_its_deadline_not_later(lab: Lab) -> None
         assert time.monotonic() - began < 1.4
 
 
+@pytest.mark.parametrize("tells_the_crm", [True, False])
+async def test_a_pop_up_that_waits_for_its_turn_does_not_go_once_its_call_is_over(
+    lab: Lab, *, tells_the_crm: bool
+) -> None:
+    await lab.add_company(events={"hangup": tells_the_crm})
+    lab.crm.switch(latency_ms=500)
+    async with lab.daemon(delivery__enterprise_concurrency=1) as daemon:
+        await post(daemon, fresh_id(1), dial(0, ["150"]))
+        await call(daemon, second := fresh_id(2))
+        await eventually(lambda: assert_expired(lab, second))
+    assert [popup["codes"] for popup in lab.popups] == [["150"]]
+
+
+async def test_a_pop_up_left_to_the_next_daemon_does_not_go_once_its_call_is_over(lab: Lab) -> None:
+    """The closing may have been looked at before it: there was nothing to close."""
+    await lab.add_company()
+    lab.crm.switch(latency_ms=60_000)
+    async with lab.daemon(delivery__enterprise_concurrency=1, server__shutdown_seconds=0.1) as daemon:
+        await post(daemon, fresh_id(1), dial(0, ["150"]))
+        await call(daemon, second := fresh_id(2))
+    ended = "UPDATE integration_deliveries SET status = 'skipped', reason = 'no_popup' WHERE kind = 'popup_over'"
+    await lab.sql.execute(ended)
+    lab.crm.switch(latency_ms=0)
+    async with lab.daemon():
+        await eventually(lambda: assert_expired(lab, second))
+    assert [popup["codes"] for popup in lab.popups] == [["150"]]
+
+
 @asynccontextmanager
 async def unwritten_popup(lab: Lab, popup_ttl: float) -> AsyncIterator[tuple[DaemonUnderTest, str]]:
     """A pop-up had to wait for its turn; inside the block neither PostgreSQL nor the spool takes that it begins."""
