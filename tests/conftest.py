@@ -13,10 +13,10 @@ from vochi_integrations import embedded
 from vochi_integrations.db import migrate, prepare
 
 TABLES = (
-    "enterprises, users, user_internal_phones, user_sessions, sessions, gsm_lines, sip_unit, integration_logs,"
-    " shops, shop_lines, shop_sip_lines, call_events, open_calls, integration_deliveries, click_calls,"
-    " integration_config_versions, admin_links, admin_sessions, host_hours, alert_states"
-)
+    "enterprises users user_internal_phones user_sessions sessions gsm_lines sip_unit integration_logs shops shop_lines"
+    " shop_sip_lines call_events open_calls integration_deliveries click_calls integration_config_versions admin_links"
+    " admin_sessions host_hours alert_states"
+).split()
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +42,19 @@ def server(folder: Path) -> Iterator[str]:
 async def dsn(server: str) -> str:
     """An up-to-date database without rows."""
     await migrate(server)
-    connection = await asyncpg.connect(server)
-    await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
-    await connection.close()
+    await emptied(server)
     return server
+
+
+async def emptied(dsn: str) -> None:
+    """Truncate the tables that have rows: an empty one takes as long as a full one."""
+    filled = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in TABLES)  # noqa: S608 - our own names
+    connection = await asyncpg.connect(dsn)
+    try:
+        if names := [row[0] for row in await connection.fetch(filled)]:
+            await connection.execute(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE")
+    finally:
+        connection.terminate()
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from tests.conftest import TABLES
+from tests.conftest import emptied
 from tests.faults.arena import Arena
 from tests.faults.postgres import PrivatePostgres
 from tests.faults.table import FaultTable, Figures
@@ -58,9 +57,7 @@ async def ready(server: PrivatePostgres) -> None:
     server.thaw()
     await server.start()
     await migrate(server.dsn)
-    connection = await asyncpg.connect(server.dsn)
-    await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
-    connection.terminate()
+    await emptied(server.dsn)
 
 
 @pytest.fixture

@@ -85,10 +85,16 @@ class TestCards:
         cards = Cards()
         cards.begin(["151"])
         assert cards.to_close(delivery("popup_over", ["150", "151"])) == ["151"]
+
+    def test_a_call_is_over_when_its_cards_are_closed_and_nothing_is_to_be_delivered(self) -> None:
+        cards, popup, over = Cards(), delivery("popup", ["150", "151"]), delivery("popup_over", ["150", "151"])
+        cards.take(popup)
+        cards.begin(["151"])
+        cards.take(over)
+        cards.close(over)
+        cards.release(over)
         assert not cards.is_over
-        cards.close(delivery("popup_over", ["150", "151"]))
-        assert not cards.is_over
-        cards.running = 0
+        cards.release(popup)
         assert cards.is_over
 
     def test_they_are_read_back_from_the_table(self) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from types import CodeType
+from typing import Any, ClassVar
 
 import aiohttp_jinja2
 import jinja2
@@ -31,6 +32,18 @@ TABS: Mapping[str, str] = {
 PRODUCT = "RetailCRM"
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """What templates were compiled to: once in a process, for all its applications."""
+
+    _code: ClassVar[dict[tuple[str, str], CodeType | None]] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self._code[bucket.key, bucket.checksum] = bucket.code
+
+
 def add_templates(app: web.Application) -> None:
     """Give an application templates that escape everything, refuse unknown names, and speak the request's language.
 
@@ -44,6 +57,7 @@ def add_templates(app: web.Application) -> None:
         undefined=jinja2.StrictUndefined,
         extensions=["jinja2.ext.i18n"],
         auto_reload=False,
+        bytecode_cache=_Compiled(),
         trim_blocks=True,
         lstrip_blocks=True,
     )
