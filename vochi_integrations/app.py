@@ -58,14 +58,17 @@ class Daemon(Struct):
     async def finish(self, deadline: float) -> None:
         """After the listeners are closed: store what was accepted, end what runs, leave the rest in the table.
 
-        CRM requests may run until `deadline` (loop time); what came of them has `LAST_WRITES_SECONDS` more.
+        CRM requests may run until `deadline` (loop time); what came of them has `LAST_WRITES_SECONDS` more. What is
+        left is anybody's at once.
         """
+        self.dispatcher.begins = frozenset({"realtime"})
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline + LAST_WRITES_SECONDS):
                 await self.journal.batcher.drained()
                 await self.dispatcher.finish(deadline)
                 await self.outbox.settlements.drained()
                 await self.outbox.logs.drained()
+                await self.outbox.let_go()
 
 
 @asynccontextmanager

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Collection, Coroutine, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 
 from vochi_integrations.background import cancelled, wait_for
 from vochi_integrations.db import UNAVAILABLE
-from vochi_integrations.domain import Delivery, Enterprise
+from vochi_integrations.domain import Delivery, DeliveryClass, Enterprise
 from vochi_integrations.integrations.base import Integration
 from vochi_integrations.lanes import Lane, LaneStatus
 from vochi_integrations.outbox import LaneKey, Outbox
@@ -24,7 +24,11 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Hands deliveries to lanes; a lane lives while it has work."""
+    """Hands deliveries to lanes; a lane lives while it has work.
+
+    `begins` is what requests may begin: at the end no records any more, which wait in the table for the next process,
+    while cards are still shown and closed; in the very end nothing.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class Dispatcher:
     ) -> None:
         self.settings = settings
         self.breaker = breaker
+        self.begins: Collection[DeliveryClass] = frozenset(get_args(DeliveryClass))
         self.outbox = outbox
         self._integrations = integrations
         self._store = store
@@ -157,6 +162,8 @@ class Dispatcher:
             self._sweep()
 
     async def _take_up(self) -> float:
+        if "history" not in self.begins:
+            return POLL_SECONDS
         if self._recovered:
             await self._wake_recovered()
         busy = self._busy = {key for key, lane in self._lanes.items() if not lane.takes_more}
@@ -201,4 +208,5 @@ class Dispatcher:
         now = asyncio.get_running_loop().time
         while self._tasks and now() < deadline:
             await asyncio.wait(self._tasks, timeout=deadline - now())
+        self.begins = frozenset()
         await cancelled(self._tasks)

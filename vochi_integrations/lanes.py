@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from itertools import chain
 from typing import Any, Protocol
 from weakref import WeakMethod
@@ -34,6 +34,7 @@ class Around(Surroundings, Protocol):
     """What a lane needs of the dispatcher."""
 
     breaker: BreakerSettings
+    begins: Collection[DeliveryClass]
 
     def enterprise(self, number: str) -> Enterprise | None: ...
 
@@ -203,7 +204,7 @@ class Lane:
         while self._realtime and self._has_place("realtime"):
             self._enter("realtime")
             self._around.spawn(self._run_realtime(self._realtime.popleft()))
-        while (self._history or self._halves) and not self._realtime and self._has_place("history"):
+        while self._records_wait and not self._realtime and self._has_place("history"):
             self._enter("history")
             self._around.spawn(self._run_history(self._next_batch()))
         self._set_timer()
@@ -226,12 +227,16 @@ class Lane:
             return self._halves.popleft()
         return [self._history.popleft() for _ in range(min(self._batch_size, len(self._history)))]
 
+    @property
+    def _records_wait(self) -> bool:
+        return "history" in self._around.begins and bool(self._history or self._halves)
+
     def _set_timer(self) -> None:
         """Look again when the rate allows the next request, or the first pop-up in the queue is late."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not (self._realtime or self._history or self._halves):
+        if not (self._realtime or self._records_wait):
             return
         now, window = self._loop.time(), self.window
         rate = window.wait_seconds(now, 0 if self._realtime else window.reserve)
@@ -247,6 +252,8 @@ class Lane:
 
     def _has_place(self, cls: DeliveryClass) -> bool:
         now, window = self._loop.time(), self.window
+        if cls not in self._around.begins:
+            return False
         if self._running >= self._settings.enterprise_concurrency or not self._breaker.allows(now):
             return False
         if cls == "realtime":

@@ -160,8 +160,17 @@ class Outbox:
 
     async def take_over(self) -> None:
         """At start: let go of what an earlier process of our name held; bury pop-ups it may have shown."""
-        await self._database.execute("release_leases", self.owner)
+        await self._release()
         await self.bury()
+
+    async def let_go(self) -> None:
+        """At the end: what is left need not wait until our leases lapse."""
+        if not self.is_away:
+            with suppress(*UNAVAILABLE):
+                await self._release()
+
+    async def _release(self) -> None:
+        await self._database.execute("release_leases", self.owner, timeout=POLL_TIMEOUT)
 
     async def bury(self) -> None:
         """End what nobody will ever send: pop-ups a dead daemon may have shown, what waits past its deadline."""

@@ -1,11 +1,16 @@
 """SIGTERM: an orderly end in bounded time, nothing lost."""
 
 import asyncio
+import time
 
 from tests.faults.arena import SHUTDOWN_SECONDS, Arena
 from tests.faults.crm import Fault
+from tests.faults.test_backlog import backlog_is_in, queue_records
+from tests.lab import until
 
 BOUND = SHUTDOWN_SECONDS + 2
+BEGUN_BEFORE = 0.3
+HELD = "SELECT count(*) FROM integration_deliveries WHERE locked_by IS NOT NULL"
 
 
 async def test_sigterm_under_load_ends_in_time_and_loses_nothing(arena: Arena) -> None:
@@ -32,6 +37,27 @@ async def test_sigterm_while_a_crm_hangs_ends_in_time_and_loses_nothing(arena: A
     await tenant.crm.mend()
     await daemon.start()
     await arena.healthy()
+    await arena.check()
+
+
+async def test_sigterm_begins_no_upload_ends_with_those_that_run_and_leaves_the_rest_to_anybody(arena: Arena) -> None:
+    """Ten thousand records wait, and a request takes most of the shutdown's time: begun later it would be cut."""
+    tenant = await arena.add_tenant()
+    daemon = await arena.started(delivery__timeout=5)
+    tenant.crm.delay = 0.75 * SHUTDOWN_SECONDS
+    await queue_records(arena, tenant)
+    await until(lambda: tenant.crm.requests)
+    await asyncio.sleep(tenant.crm.delay)
+    signalled = time.monotonic()
+    assert await daemon.stop(BOUND) == 0
+    assert time.monotonic() - signalled < SHUTDOWN_SECONDS + BEGUN_BEFORE
+    assert not tenant.crm.requests_since(signalled + BEGUN_BEFORE)
+    async with arena.sql() as sql:
+        assert await sql.fetchval(HELD) == 0
+    tenant.crm.delay = 0
+    await daemon.start()
+    await backlog_is_in(arena)
+    assert not arena.ledger.sent_again()
     await arena.check()
 
 
