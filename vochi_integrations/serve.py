@@ -1,7 +1,6 @@
 """The command `serve`: both listeners, signals, an orderly end."""
 
 import asyncio
-import gc
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -19,7 +18,6 @@ from vochi_integrations.settings import Settings
 from vochi_integrations.web.intake import Intake
 from vochi_integrations.web.middlewares import AccessLogger
 
-COLLECT_EVERY = 20_000
 BACKLOG = 4_096  # hosts open a connection for each event: a burst in one moment must not wait for TCP to try again
 
 log = structlog.get_logger()
@@ -50,13 +48,6 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def _rest_collector() -> None:
-    """What was loaded stays: the cycle collector need not look at it again, nor at young objects every few events."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_EVERY, 20, 100)
-
-
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
     """Run the daemon inside the block; yield it with the ports of its public and its internal listener."""
@@ -67,7 +58,6 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Daemon, int, int]]:
         try:
             await public.open(server.public_host, server.public_port, "public", served.intake)
             await internal.open(server.internal_host, server.internal_port, "internal", served.intake)
-            _rest_collector()
             addresses = f"{server.public_host}:{public.port}", f"{server.internal_host}:{internal.port}"
             log.info("ready", public=addresses[0], internal=addresses[1])
             yield served, public.port, internal.port

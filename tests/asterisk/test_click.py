@@ -185,6 +185,7 @@ def _settings(asterisk: PrivateAsterisk) -> Asterisk:
     )
 
 
+@pytest.mark.alone
 async def test_a_click_is_answered_in_less_than_half_the_time_of_a_fresh_ssh(
     lab: Lab, asterisk: PrivateAsterisk
 ) -> None:

@@ -9,6 +9,7 @@ from tests.faults.arena import Arena, Tenant
 from tests.faults.crm import Fault
 from tests.lab import eventually
 
+pytestmark = pytest.mark.alone
 BACKLOG = 10_000
 CALLS = 15
 RECORD_SECONDS = 2.0

@@ -4,8 +4,11 @@ import asyncio
 import os
 import signal
 
+import pytest
+
 from tests.faults.arena import Arena
 
+pytestmark = pytest.mark.alone
 HOSTS = 600
 FROZEN_SECONDS = 0.3
 TCP_TRIES_AGAIN = 1.0  # seconds after a connection found no place

@@ -23,6 +23,7 @@ from tests.faults.ledger import Judgement
 from tests.faults.postgres import PrivatePostgres
 from tests.faults.table import Figures, answered, judged
 
+pytestmark = pytest.mark.alone
 TLS = "TLS"
 PROBLEMS = [*Fault, TLS]
 BAD_BATCH = (Fault.BAD_RECORD_400, Fault.BAD_RECORD_460)

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.integration.test_call_path import fresh_id, post
 from tests.kinds import dial, hangup
 from tests.lab import API_KEY, NUMBER, DaemonUnderTest, Lab, eventually, until
-from vochi_integrations.app import Daemon
+from vochi_integrations.app import Daemon, create_public
 from vochi_integrations.domain import Delivery
 from vochi_integrations.serve import listening, running
 
@@ -173,6 +173,38 @@ async def test_a_record_too_old_fails_with_its_reason(lab: Lab) -> None:
         await eventually(failed)
 
 
+async def test_nothing_is_sent_while_a_starting_daemon_holds_up_its_loop(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages take their time to be compiled: a request under way would run out of its own."""
+    await lab.add_company()
+    lab.crm.switch(fault="outage")
+    async with lab.daemon() as daemon:
+        await call(daemon, fresh_id())
+        await eventually(lambda: failed_once(lab))
+    lab.crm.switch(fault=None, latency_ms=100)
+
+    def slowly(events: Any) -> web.Application:
+        time.sleep(0.5)
+        return create_public(events)
+
+    monkeypatch.setattr("vochi_integrations.app.create_public", slowly)
+    await lab.sql.execute("UPDATE integration_deliveries SET next_attempt_at = now()")
+    async with lab.daemon(delivery__timeout=0.3):
+        await until(lambda: lab.records)
+
+        async def sent() -> None:
+            record = await only(lab, kind="record")
+            assert (record["status"], record["attempts"]) == ("done", 2)
+
+        await eventually(sent)
+
+
+async def failed_once(lab: Lab) -> None:
+    record = await only(lab, kind="record")
+    assert (record["attempts"], record["locked_by"]) == (1, None)
+
+
 async def test_a_batch_with_one_bad_record_loses_only_that_one(lab: Lab) -> None:
     await lab.add_company()
     lab.crm.switch(fault="outage")
@@ -324,12 +356,7 @@ async def test_a_wake_up_is_not_lost_with_the_database(lab: Lab) -> None:
     lab.crm.switch(fault="outage")
     async with running(lab.settings(delivery__retry_base=60)) as (served, public, internal):
         await call(DaemonUnderTest(lab.session, public, internal), fresh_id())
-
-        async def failed() -> None:
-            record = await only(lab, kind="record")
-            assert (record["attempts"], record["locked_by"]) == (1, None)
-
-        await eventually(failed)
+        await eventually(lambda: failed_once(lab))
         lab.crm.switch(fault=None)
         refused = refuse_once(served)
         served.dispatcher.on_change([NUMBER])

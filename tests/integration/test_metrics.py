@@ -7,6 +7,7 @@ import re
 import time
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.test_call_path import fresh_id
@@ -145,6 +146,7 @@ async def test_metrics_are_not_for_the_world(lab: Lab) -> None:
 CALLS = 200
 
 
+@pytest.mark.alone
 async def test_counting_costs_two_percent_of_the_event_path_at_most(lab: Lab) -> None:
     """What the daemon's process spends on a call, by its own metric, beside what counting that call takes."""
     await lab.add_company()

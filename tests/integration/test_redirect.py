@@ -274,6 +274,7 @@ def p99(times: Iterable[float]) -> float:
 @pytest.mark.parametrize(
     "trouble", [{}, {"latency_ms": 5_000}, {"fault": "outage"}, {"fault": "hang"}, {"fault": "500"}, {"fault": "drip"}]
 )
+@pytest.mark.alone
 async def test_the_budget_holds_whatever_the_crm_does(lab: Lab, trouble: dict[str, Any]) -> None:
     phones = [f"37529{number:07}" for number in range(120)]
     async with a_company(lab, delivery__enterprise_rate=1_000) as daemon:
@@ -292,6 +293,7 @@ async def test_the_budget_holds_whatever_the_crm_does(lab: Lab, trouble: dict[st
         lab.crm.switch(fault=None, latency_ms=0)
 
 
+@pytest.mark.alone
 async def test_a_known_caller_is_answered_within_five_milliseconds_while_the_crm_hangs(lab: Lab) -> None:
     async with a_company(lab) as daemon:
         answer = await ask(daemon)

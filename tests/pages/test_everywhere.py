@@ -93,6 +93,7 @@ async def test_every_page_speaks_english(site: Site) -> None:
 GROUPS = frozenset("менеджеры руководители бухгалтерия алексей громов екатерина лис павел дорош ирина савчук".split())
 
 
+@pytest.mark.alone
 async def test_a_page_of_a_large_company_takes_no_time(site: Site) -> None:
     """300 managers, all with an extension, 500 extensions; without what the CRM itself takes, and without a browser."""
     people = [User(1000 + index, "Имя", f"Фамилия{index}") for index in range(MANAGERS)]
