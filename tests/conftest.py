@@ -27,6 +27,14 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(folder: Path) -> Iterator[None]:
+    """A folder for what daemons compile, as systemd gives them one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CACHE_DIRECTORY", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def server(folder: Path) -> Iterator[str]:
     """The DSN of a running server: `VOCHI_TEST_DSN`, else the embedded one."""

@@ -184,3 +184,16 @@ async def test_a_database_that_takes_no_writes_does_not_hold_the_end_up(lab: Lab
             process.send_signal(signal.SIGTERM)
             code, events = await ended(process)
         assert (code, events[-1]) == (0, "stopped")
+
+
+async def test_pages_are_compiled_once_where_the_service_has_a_folder_for_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = tmp_path / "cache"
+    compiled.mkdir()
+    monkeypatch.setenv("CACHE_DIRECTORY", str(compiled))
+    for _ in range(2):
+        async with lab.daemon():
+            written = {file: file.stat().st_mtime_ns for file in compiled.iterdir()}
+    assert written == {file: file.stat().st_mtime_ns for file in compiled.iterdir()}
+    assert len(written) > 20
