@@ -11,7 +11,7 @@ demo: $(READY)
 
 # Those that measure have the machine for themselves.
 test: $(READY)
-	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not alone" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 
 check: $(READY)

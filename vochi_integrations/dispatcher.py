@@ -162,7 +162,7 @@ class Dispatcher:
             self._sweep()
 
     async def _take_up(self) -> float:
-        if "history" not in self.begins:
+        if "history" not in self.begins or self.outbox.is_away:  # what came of attempts may not be in the table yet
             return POLL_SECONDS
         if self._recovered:
             await self._wake_recovered()

@@ -108,11 +108,15 @@ class Outbox:
             self.logs_dropped += 1
 
     async def claim(self, busy_lanes: Collection[LaneKey], limit: int, of_a_lane: int) -> list[Delivery]:
-        """Take due deliveries that nobody holds, at most so many of each lane, none of `busy_lanes`; oldest first."""
+        """Take due deliveries that nobody holds, at most so many of each lane, none of `busy_lanes`; oldest first.
+
+        What is in our hands is not taken again, though its lease may have lapsed.
+        """
         rows = await self._database.fetch(
             "claim", self.owner, self._lease, *_lane_columns(busy_lanes), limit, of_a_lane, timeout=POLL_TIMEOUT
         )
-        return self.holding(_delivery(row) for row in sorted(rows, key=itemgetter("id")))
+        taken = sorted((row for row in rows if row["id"] not in self._held), key=itemgetter("id"))
+        return self.holding(map(_delivery, taken))
 
     def holding(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Note that deliveries have just become ours."""

@@ -94,7 +94,7 @@ class Screens:
 
     def note(self, delivery: Delivery, *, begun: bool) -> None:
         """Learn of a delivery the moment it is committed or claimed: a card to close must not open any more."""
-        cards = self._cards.get(delivery.call) or self._keep(delivery.call)
+        cards = self._known(delivery.call)
         cards.take(delivery)
         if delivery.kind == "popup_over":
             cards.close(delivery)
@@ -130,7 +130,7 @@ class Screens:
         delivery = attempt.delivery
         status: Status = "expired" if reason is Reason.EXPIRED else "failed" if delivery.attempts else "skipped"
         self._settle(delivery, status, reason)
-        self._ended(delivery, self._cards[delivery.call])
+        self._ended(delivery, self._known(delivery.call))
 
     def crash(self, attempt: Attempt) -> None:
         """An error of ours: this delivery is not tried again, the others go on."""
@@ -140,7 +140,7 @@ class Screens:
     def abandon(self, attempt: Attempt) -> None:
         """Another daemon has taken a delivery over."""
         delivery = attempt.delivery
-        cards = self._cards[delivery.call]
+        cards = self._known(delivery.call)
         cards.release(delivery)
         cards.running -= attempt.begun
         self._ended(delivery, cards)
@@ -231,7 +231,7 @@ class Screens:
         That is so for a card to close that was not shown here, and for a pop-up that had to wait.
         """
         delivery = attempt.delivery
-        cards = self._cards[delivery.call]
+        cards = self._known(delivery.call)
         if delivery.kind == "popup_over":
             is_known = cards.shown.issuperset(codes_of(delivery))
         else:
@@ -253,11 +253,14 @@ class Screens:
         except UNAVAILABLE:
             return Cards()
 
-    def _keep(self, call: str) -> Cards:
-        """Remember a call; of too many the oldest is forgotten, unless something of it is to be delivered."""
+    def _known(self, call: str) -> Cards:
+        """Return what is known of a call; of too many the oldest is forgotten, unless it has something to deliver."""
+        known = self._cards.get(call)
+        if known is not None:
+            return known
         cards = self._cards[call] = Cards()
         if len(self._cards) > KEPT_CALLS:
-            oldest, known = next(iter(self._cards.items()))
-            if not known.in_hand:
+            oldest = next(iter(self._cards))
+            if not self._cards[oldest].in_hand:
                 del self._cards[oldest]
         return cards

@@ -22,6 +22,19 @@ PAGE = "<html>503 Service Temporarily Unavailable</html>"
 RIGHT_AWAY = {"Retry-After": "0"}
 QUICK: dict[str, Any] = {"delivery__retry_base": 0.05, "breaker__failures": 3, "breaker__open_seconds": 0.5}
 
+WAITING = """
+    INSERT INTO integration_deliveries (
+        enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, event_at,
+        deadline_at
+    )
+    SELECT $1, 'retailcrm', '1757840400.' || n, 'record', '', 'history',
+           jsonb_build_object('date', '2025-09-14 12:00:00', 'type', 'in', 'phone', '375290000001',
+                              'result', 'answered', 'duration', 1, 'durationWaiting', 0,
+                              'externalId', '1757840400.' || n),
+           'pending', now(), now() + interval '1 day'
+    FROM generate_series(1, $2) n
+"""
+
 
 async def call(daemon: DaemonUnderTest, unique_id: str) -> None:
     await post(daemon, unique_id, dial(0, ["151"]), hangup(9, ["151"], "2"))
@@ -387,18 +400,41 @@ async def test_what_another_daemon_has_taken_over_is_not_remembered(lab: Lab) ->
         assert not served.outbox._held
 
 
+async def test_nothing_is_taken_up_before_what_came_of_attempts_is_in_the_table(lab: Lab) -> None:
+    """PostgreSQL is back, and the spool is not empty yet: it may say that a record is in the CRM."""
+    await lab.add_company()
+    async with running(lab.settings()) as (served, _, _):
+        replay, refused = served.outbox.replay, list[object]()
+
+        async def refuse(*what: object) -> None:
+            refused.append(what)
+            raise ConnectionRefusedError
+
+        served.outbox.replay = refuse  # type: ignore[assignment, method-assign]
+        await served.outbox.spool.put("logs", b"[]")
+        await lab.sql.execute(WAITING, NUMBER, 1)
+        await until(lambda: len(refused) >= 4)
+        assert not lab.records
+        served.outbox.replay = replay  # type: ignore[method-assign]
+        await until(lambda: lab.records)
+
+
+async def test_what_is_in_our_hands_is_not_taken_up_again_when_its_lease_lapsed(lab: Lab) -> None:
+    await lab.add_company()
+    row = await lab.sql.fetchval(f"{WAITING} RETURNING id", NUMBER, 1)
+    await lab.sql.execute("UPDATE integration_deliveries SET next_attempt_at = now() + interval '1 hour'")
+    async with running(lab.settings()) as (served, _, _):
+        served.outbox._held.add(row)
+        await lab.sql.execute("UPDATE integration_deliveries SET next_attempt_at = now()")
+        assert await served.outbox.claim((), 10, 10) == []
+        served.outbox._held.clear()
+        await lab.sql.execute("UPDATE integration_deliveries SET locked_until = now() - interval '1 second'")
+        await until(lambda: lab.records)
+
+
 async def test_a_long_queue_waits_in_the_table_not_in_memory(lab: Lab) -> None:
     await lab.add_company()
-    await lab.sql.execute(
-        """INSERT INTO integration_deliveries (enterprise_number, integration_type, call_external_id, kind, dedupe_key,
-               class, payload, status, event_at, deadline_at)
-           SELECT $1, 'retailcrm', '1757840400.' || n, 'record', '', 'history', jsonb_build_object(
-               'date', '2025-09-14 12:00:00', 'type', 'in', 'phone', '375290000001', 'result', 'answered',
-               'duration', 1, 'durationWaiting', 0, 'externalId', '1757840400.' || n), 'pending', now(),
-               now() + interval '1 day'
-           FROM generate_series(1, 2000) n""",
-        NUMBER,
-    )
+    await lab.sql.execute(WAITING, NUMBER, 2000)
     lab.crm.switch(latency_ms=50)
     most = 0
     async with lab.daemon(delivery__queue_limit=50) as daemon:
