@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/vochi-integrations demo
 
-# Those that measure have the machine for themselves.
+# Those that measure have the machine for themselves; the others begin with the folders whose tests take longest.
 test: $(READY)
 	$(BIN)/python -m pytest -m "not alone" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone

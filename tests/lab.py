@@ -24,6 +24,18 @@ TOKEN = "375290000000"
 API_KEY = "test-key-0001"
 CODES = {extension: 1000 + index for index, extension in enumerate(EXTENSIONS)}
 WITHIN = 5.0
+# What a daemon that is gone has left behind: $2 records of enterprise $1.
+WAITING_RECORDS = """
+    INSERT INTO integration_deliveries(
+        enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status,
+        event_at, deadline_at
+    )
+    SELECT $1, 'retailcrm', 'old.' || n, 'record', '', 'history',
+           jsonb_build_object('externalId', 'old.' || n, 'date', '2025-09-14 12:00:00', 'type', 'in',
+                              'phone', '375290000001', 'result', 'answered', 'duration', 7, 'durationWaiting', 2),
+           'pending', now(), now() + interval '1 day'
+    FROM generate_series(1, $2) n
+"""
 
 Check = Callable[[], Any] | Callable[[], Awaitable[Any]]
 

@@ -204,7 +204,7 @@ class Lane:
         while self._realtime and self._has_place("realtime"):
             self._enter("realtime")
             self._around.spawn(self._run_realtime(self._realtime.popleft()))
-        while self._records_wait and not self._realtime and self._has_place("history"):
+        while (self._history or self._halves) and not self._realtime and self._has_place("history"):
             self._enter("history")
             self._around.spawn(self._run_history(self._next_batch()))
         self._set_timer()
@@ -227,16 +227,12 @@ class Lane:
             return self._halves.popleft()
         return [self._history.popleft() for _ in range(min(self._batch_size, len(self._history)))]
 
-    @property
-    def _records_wait(self) -> bool:
-        return "history" in self._around.begins and bool(self._history or self._halves)
-
     def _set_timer(self) -> None:
         """Look again when the rate allows the next request, or the first pop-up in the queue is late."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not (self._realtime or self._records_wait):
+        if not self._may_begin_later():
             return
         now, window = self._loop.time(), self.window
         rate = window.wait_seconds(now, 0 if self._realtime else window.reserve)
@@ -245,6 +241,12 @@ class Lane:
             moments.append(self._realtime[0].expires - now)
         if moments:
             self._timer = self._loop.call_later(max(SHORTEST_PAUSE, min(moments)), self._on_timer)
+
+    def _may_begin_later(self) -> bool:
+        begins = self._around.begins
+        return bool(
+            ("realtime" in begins and self._realtime) or ("history" in begins and (self._history or self._halves))
+        )
 
     def _on_timer(self) -> None:
         self._timer = None

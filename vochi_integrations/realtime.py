@@ -123,19 +123,19 @@ class Screens:
             return Tried()
         finally:
             cards.running -= running
-            self._ended(delivery, cards)
+            self._ended(delivery.call)
 
     def drop(self, attempt: Attempt, reason: Reason) -> None:
         """End a delivery that waits for its turn: too late, or the CRM is not to be asked now."""
         delivery = attempt.delivery
         status: Status = "expired" if reason is Reason.EXPIRED else "failed" if delivery.attempts else "skipped"
         self._settle(delivery, status, reason)
-        self._ended(delivery, self._known(delivery.call))
+        self._ended(delivery.call)
 
     def crash(self, attempt: Attempt) -> None:
         """An error of ours: this delivery is not tried again, the others go on."""
         self._settle(attempt.delivery, "failed", Reason.CRASHED)
-        self._forget_if_over(attempt.delivery.call)
+        self._ended(attempt.delivery.call)
 
     def abandon(self, attempt: Attempt) -> None:
         """Another daemon has taken a delivery over."""
@@ -143,14 +143,14 @@ class Screens:
         cards = self._known(delivery.call)
         cards.release(delivery)
         cards.running -= attempt.begun
-        self._ended(delivery, cards)
+        self._ended(delivery.call)
 
     def over(self, delivery: Delivery) -> None:
         """A closing that the CRM is not told of: what of its call did not open yet must not open any more."""
         cards = self._cards.get(delivery.call)
         if cards is not None:
             cards.close(delivery)
-            self._ended(delivery, cards)
+            self._ended(delivery.call)
 
     async def _mark_sending(self, attempt: Attempt, enterprise: Enterprise, cards: Cards) -> Verdict | None:
         """Write durably that an attempt begins; return why it must not by then, for writing may take its time."""
@@ -170,16 +170,14 @@ class Screens:
         self._outbox.log_attempt(delivery, answer)
         return Tried(answer, self._pause_after(attempt, answer))
 
-    def _ended(self, delivery: Delivery, cards: Cards) -> None:
+    def _ended(self, call: str) -> None:
         """Let go what waited for the last pop-up under way; forget a call whose cards are all closed."""
-        if cards.running == 0:
-            self._let_go(delivery.call)
-        self._forget_if_over(delivery.call)
-
-    def _forget_if_over(self, call: str) -> None:
         cards = self._cards.get(call)
-        if cards is not None and cards.is_over:
-            del self._cards[call]
+        if cards is None or cards.running:
+            return
+        self._let_go(call)
+        if cards.is_over:
+            self._cards.pop(call, None)
 
     def _let_go(self, call: str) -> None:
         requeue = self._requeue()

@@ -23,7 +23,7 @@ from tests.admin.test_public_api import COOKIE, OURS, sign_in
 from tests.lab import API_KEY, NUMBER, TOKEN, Lab
 from vochi_integrations.admin import openapi
 
-EXAMPLES = 10
+EXAMPLES = 15
 SLOW = ("test-call", "/live", "managers/test")
 OTHERS = ("crm_unreachable", "PBX")
 CALL = "1757840400.1"

@@ -7,24 +7,13 @@ import pytest
 
 from tests.faults.arena import Arena, Tenant
 from tests.faults.crm import Fault
-from tests.lab import eventually
+from tests.lab import WAITING_RECORDS, eventually
 
 pytestmark = pytest.mark.alone
 BACKLOG = 10_000
 CALLS = 15
 RECORD_SECONDS = 2.0
 GROWTH_MB = 20.0
-QUEUE = """
-    INSERT INTO integration_deliveries(
-        enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status,
-        event_at, deadline_at
-    )
-    SELECT $1, 'retailcrm', 'old.' || n, 'record', '', 'history',
-           jsonb_build_object('externalId', 'old.' || n, 'date', '2025-09-14 12:00:00', 'type', 'in',
-                              'phone', '375290000001', 'result', 'answered', 'duration', 7, 'durationWaiting', 2),
-           'pending', now(), now() + interval '1 day'
-    FROM generate_series(1, $2) n
-"""
 
 
 @pytest.mark.parametrize("fault", [None, Fault.HANG], ids=["its CRM is slow", "its CRM hangs"])
@@ -67,7 +56,7 @@ async def quiet_calls(arena: Arena, tenant: Tenant) -> float:
 async def queue_records(arena: Arena, tenant: Tenant) -> None:
     """What a daemon that is gone has left behind."""
     async with arena.sql() as sql:
-        await sql.execute(QUEUE, tenant.number, BACKLOG)
+        await sql.execute(WAITING_RECORDS, tenant.number, BACKLOG)
 
 
 async def backlog_is_in(arena: Arena) -> float:

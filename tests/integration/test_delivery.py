@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tests.integration.test_call_path import fresh_id, post
 from tests.kinds import dial, hangup
-from tests.lab import API_KEY, NUMBER, DaemonUnderTest, Lab, eventually, until
+from tests.lab import API_KEY, NUMBER, WAITING_RECORDS, DaemonUnderTest, Lab, eventually, until
 from vochi_integrations.app import Daemon, create_public
 from vochi_integrations.domain import Delivery
 from vochi_integrations.serve import listening, running
@@ -21,19 +21,6 @@ Said = tuple[int, str, dict[str, str]]
 PAGE = "<html>503 Service Temporarily Unavailable</html>"
 RIGHT_AWAY = {"Retry-After": "0"}
 QUICK: dict[str, Any] = {"delivery__retry_base": 0.05, "breaker__failures": 3, "breaker__open_seconds": 0.5}
-
-WAITING = """
-    INSERT INTO integration_deliveries (
-        enterprise_number, integration_type, call_external_id, kind, dedupe_key, class, payload, status, event_at,
-        deadline_at
-    )
-    SELECT $1, 'retailcrm', '1757840400.' || n, 'record', '', 'history',
-           jsonb_build_object('date', '2025-09-14 12:00:00', 'type', 'in', 'phone', '375290000001',
-                              'result', 'answered', 'duration', 1, 'durationWaiting', 0,
-                              'externalId', '1757840400.' || n),
-           'pending', now(), now() + interval '1 day'
-    FROM generate_series(1, $2) n
-"""
 
 
 async def call(daemon: DaemonUnderTest, unique_id: str) -> None:
@@ -412,7 +399,7 @@ async def test_nothing_is_taken_up_before_what_came_of_attempts_is_in_the_table(
 
         served.outbox.replay = refuse  # type: ignore[assignment, method-assign]
         await served.outbox.spool.put("logs", b"[]")
-        await lab.sql.execute(WAITING, NUMBER, 1)
+        await lab.sql.execute(WAITING_RECORDS, NUMBER, 1)
         await until(lambda: len(refused) >= 4)
         assert not lab.records
         served.outbox.replay = replay  # type: ignore[method-assign]
@@ -421,7 +408,7 @@ async def test_nothing_is_taken_up_before_what_came_of_attempts_is_in_the_table(
 
 async def test_what_is_in_our_hands_is_not_taken_up_again_when_its_lease_lapsed(lab: Lab) -> None:
     await lab.add_company()
-    row = await lab.sql.fetchval(f"{WAITING} RETURNING id", NUMBER, 1)
+    row = await lab.sql.fetchval(f"{WAITING_RECORDS} RETURNING id", NUMBER, 1)
     await lab.sql.execute("UPDATE integration_deliveries SET next_attempt_at = now() + interval '1 hour'")
     async with running(lab.settings()) as (served, _, _):
         served.outbox._held.add(row)
@@ -434,7 +421,7 @@ async def test_what_is_in_our_hands_is_not_taken_up_again_when_its_lease_lapsed(
 
 async def test_a_long_queue_waits_in_the_table_not_in_memory(lab: Lab) -> None:
     await lab.add_company()
-    await lab.sql.execute(WAITING, NUMBER, 2000)
+    await lab.sql.execute(WAITING_RECORDS, NUMBER, 2000)
     lab.crm.switch(latency_ms=50)
     most = 0
     async with lab.daemon(delivery__queue_limit=50) as daemon:

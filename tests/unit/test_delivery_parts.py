@@ -90,8 +90,10 @@ class TestCards:
         cards, popup, over = Cards(), delivery("popup", ["150", "151"]), delivery("popup_over", ["150", "151"])
         cards.take(popup)
         cards.begin(["151"])
+        assert not cards.is_over
         cards.take(over)
         cards.close(over)
+        assert not cards.is_over
         cards.release(over)
         assert not cards.is_over
         cards.release(popup)
